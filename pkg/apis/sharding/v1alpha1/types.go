@@ -1,0 +1,107 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// +genclient
+// +genclient:nonNamespaced
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:resource:scope=Cluster,shortName=ring,categories=all
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Shards",type=integer,JSONPath=`.status.shards`
+// +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.availableShards`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name of a ClusterRing must be at most 63 characters long, because it becomes part of a label's key: choose a shorter name"
+
+// ClusterRing declares one sharded controller and the resources whose objects are distributed over its shards.
+type ClusterRing struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ClusterRingSpec `json:"spec"`
+	// +optional
+	Status ClusterRingStatus `json:"status,omitempty"`
+}
+
+// ClusterRingSpec says what is sharded.
+type ClusterRingSpec struct {
+	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
+	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
+	// controller.
+	// +listType=map
+	// +listMapKey=group
+	// +listMapKey=resource
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Resources []RingResource `json:"resources"`
+
+	// NamespaceSelector restricts the ring to objects in the namespaces that match. It does not apply to cluster-scoped
+	// objects. By default, all namespaces but kube-system and the sharder's own belong to the ring.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+}
+
+// GroupResource names an API resource. The version does not matter: labels are the same in all versions.
+// +structType=atomic
+type GroupResource struct {
+	// Group is the API group, empty for the core group.
+	// +optional
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group"`
+	// Resource is the plural name in lower case, for example deployments.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Resource string `json:"resource"`
+}
+
+// RingResource is a main resource and the resources that it controls.
+type RingResource struct {
+	GroupResource `json:",inline"`
+
+	// ControlledResources are the resources that the controller creates for objects of the main resource, with an owner
+	// reference that has controller: true.
+	// +optional
+	// +listType=map
+	// +listMapKey=group
+	// +listMapKey=resource
+	// +kubebuilder:validation:MaxItems=32
+	ControlledResources []GroupResource `json:"controlledResources,omitempty"`
+}
+
+// ClusterRingStatus is what the sharder last saw of the ring.
+type ClusterRingStatus struct {
+	// ObservedGeneration is the generation of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Shards is the number of shards that have a Lease in this ring, whatever their state.
+	// +optional
+	Shards int32 `json:"shards"`
+	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
+	// +optional
+	AvailableShards int32 `json:"availableShards"`
+	// Conditions tell whether the ring works, and if not, what to do about it.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ClusterRingList is a list of ClusterRings.
+type ClusterRingList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+
+	Items []ClusterRing `json:"items"`
+}
+
+// Schema returns the group and the resource as apimachinery's type.
+func (r GroupResource) Schema() schema.GroupResource {
+	return schema.GroupResource{Group: r.Group, Resource: r.Resource}
+}
