@@ -1,0 +1,2 @@
+// Package ring maps keys to the members of a ring.
+package ring
