@@ -25,7 +25,7 @@ package v1alpha1
 type RingResourceApplyConfiguration struct {
 	GroupResourceApplyConfiguration `json:""`
 	// ControlledResources are the resources that the controller creates for objects of the main resource, with an owner
-	// reference that has controller: true.
+	// reference that has controller: true. Several main resources may control the same resource.
 	ControlledResources []GroupResourceApplyConfiguration `json:"controlledResources,omitempty"`
 }
 

@@ -42,15 +42,15 @@ func ShardSelector(ring, shard string) labels.Selector {
 
 // UnassignedSelector returns the selector of the objects that are not assigned to any shard of the ring.
 func UnassignedSelector(ring string) labels.Selector {
-	return mustRequire(ShardLabel(ring), selection.DoesNotExist)
+	return require(ShardLabel(ring), selection.DoesNotExist)
 }
 
 // DrainSelector returns the selector of the objects of the ring that a shard was asked to let go of.
 func DrainSelector(ring string) labels.Selector {
-	return mustRequire(DrainLabel(ring), selection.Exists)
+	return require(DrainLabel(ring), selection.Exists)
 }
 
-func mustRequire(key string, op selection.Operator) labels.Selector {
+func require(key string, op selection.Operator) labels.Selector {
 	r, err := labels.NewRequirement(key, op, nil)
 	if err != nil {
 		// The name of a ring is checked by the API server. A name that is no part of a label's key matches nothing.

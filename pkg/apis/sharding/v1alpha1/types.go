@@ -8,14 +8,14 @@ import (
 // +genclient
 // +genclient:nonNamespaced
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
-// +kubebuilder:resource:scope=Cluster,shortName=ring,categories=all
+// +kubebuilder:resource:scope=Cluster,shortName=ring
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Shards",type=integer,JSONPath=`.status.shards`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.availableShards`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name of a ClusterRing must be at most 63 characters long, because it becomes part of a label's key: choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",messageExpression="'the name of a ring may have 63 characters, because it becomes part of a label key, and this one has ' + string(size(self.metadata.name)) + ': choose a shorter name'"
 
 // ClusterRing declares one sharded controller and the resources whose objects are distributed over its shards.
 type ClusterRing struct {
@@ -28,6 +28,8 @@ type ClusterRing struct {
 }
 
 // ClusterRingSpec says what is sharded.
+// +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.group == main.group && other.resource == main.resource))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
+// +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.group == controlled.group && other.resource == controlled.resource)))",message="a resource is listed in resources and in controlledResources, but an object is assigned either by its own name or by its controller's: remove it from one of them, or declare two rings"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -46,25 +48,27 @@ type ClusterRingSpec struct {
 }
 
 // GroupResource names an API resource. The version does not matter: labels are the same in all versions.
-// +structType=atomic
 type GroupResource struct {
 	// Group is the API group, empty for the core group.
 	// +optional
 	// +kubebuilder:default=""
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of an API group, without a version and without wildcards: for example apps, or empty for the core group"
 	Group string `json:"group"`
 	// Resource is the plural name in lower case, for example deployments.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="must be the plural name of one resource in lower case, for example deployments: not a kind, not a subresource, no wildcards"
 	Resource string `json:"resource"`
 }
 
 // RingResource is a main resource and the resources that it controls.
+// +kubebuilder:validation:XValidation:rule="!has(self.controlledResources) || self.controlledResources.all(controlled, self.controlledResources.exists_one(other, other.group == controlled.group && other.resource == controlled.resource))",message="the same resource is listed twice in controlledResources: list it once"
 type RingResource struct {
 	GroupResource `json:",inline"`
 
 	// ControlledResources are the resources that the controller creates for objects of the main resource, with an owner
-	// reference that has controller: true.
+	// reference that has controller: true. Several main resources may control the same resource.
 	// +optional
 	// +listType=map
 	// +listMapKey=group
