@@ -1,0 +1,105 @@
+# Everything that one does with this repository. `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -o errexit -o nounset -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Packages of the main module, e.g. PKG=./pkg/ring make bench.
+PKG ?= ./...
+# Tests, benchmarks or fuzz targets to run, a regular expression.
+RUN ?= .
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+
+TOOLS := bin/tools
+MODULES := . hack/tools tools/devcluster
+
+##@ General
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "; print "usage: make <target>"} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Watch shards share the work, join, leave and crash on a real control plane. KEEP=1 leaves it running.
+	bin/demo $(DEMO_FLAGS)
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf bin _artifacts
+
+##@ Build
+
+.PHONY: build
+build: devcluster ## Build the programs into bin/.
+	go build -o bin/ ./tools/sharder ./tools/demo ./sample-controller
+
+.PHONY: devcluster
+devcluster: ## Build the embedded control plane, bin/devcluster. The first time takes minutes.
+	@tools/devcluster/build.sh
+
+.PHONY: modules
+modules: ## Download all modules, for working without a network afterwards.
+	for module in $(MODULES); do go -C "$$module" mod download; done
+
+##@ Test
+
+.PHONY: test
+test: build $(TOOLS)/gotestsum ## Run all tests of all modules, the main module's with the race detector.
+	$(TOOLS)/gotestsum --format standard-quiet --raw-command -- hack/test.sh
+
+.PHONY: test-unit
+test-unit: ## Run the quick tests, without a control plane.
+	go test -short $(PKG)
+
+.PHONY: test-integration
+test-integration: build ## Run the tests that need the embedded control plane.
+	hack/test-integration.sh
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s). RUN picks targets.
+	hack/fuzz.sh $(FUZZTIME) '$(RUN)'
+
+.PHONY: bench
+bench: build ## Run the benchmarks. PKG picks packages, RUN benchmarks.
+	go test -run '^$$' -bench '$(RUN)' -benchmem $(PKG)
+
+##@ Generate and verify
+
+.PHONY: generate
+generate: ## Generate deep copies, clients and CRD manifests.
+	hack/update-codegen.sh
+
+.PHONY: verify
+verify: verify-generated verify-modules verify-format vet lint verify-docs ## Check everything but the tests. Changes nothing.
+
+.PHONY: verify-generated
+verify-generated: ## Check that the generated files are up to date.
+	hack/verify-codegen.sh
+
+.PHONY: verify-modules
+verify-modules: ## Check that go.mod and go.sum of all modules are tidy.
+	for module in $(MODULES); do go -C "$$module" mod tidy -diff; done
+
+.PHONY: verify-format
+verify-format: ## Check that all Go files are formatted.
+	@unformatted="$$(gofmt -l -s $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
+	if [[ -n "$$unformatted" ]]; then echo >&2 "run gofmt -s -w on:"; echo >&2 "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
+	$(TOOLS)/staticcheck $$(go list ./... | grep -v /generated)
+
+.PHONY: verify-docs
+verify-docs: ## Check links, commands and flags in the documentation, and the rules of the repository.
+	go test ./hack/repotest
+
+$(TOOLS)/gotestsum $(TOOLS)/staticcheck: hack/tools/go.mod hack/tools/go.sum
+	go -C hack/tools build -o ../../bin/tools/ $$(go -C hack/tools list tool | grep '/$(@F)$$')
+	@touch $@

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the tests of those packages that start a control plane.
+set -o errexit -o nounset -o pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mapfile -t packages < <(
+  go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... |
+    awk '/ [^ ]*\/pkg\/internal\/testenv( |$)/ {print $1}'
+)
+go test -race -p 2 -timeout 20m "${packages[@]}"

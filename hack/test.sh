@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs the tests of all modules and prints their events, for gotestsum to make one summary of.
+set -o errexit -o nounset -o pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+status=0
+
+# Two packages at a time: many of them start a control plane.
+go test -json -race -p 2 -timeout 20m ./... || status=1
+
+# The control plane itself is not compiled with the race detector, which would take as long as its first build again.
+go -C tools/devcluster test -json -timeout 20m ./... || status=1
+
+exit "${status}"
