@@ -1,0 +1,236 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+// maxRenewals bounds how many unanswered renewals are remembered. Forgetting one can only make the Lease lost.
+const maxRenewals = 100
+
+// A lock is the elector's view of the Lease. The elector calls it from one goroutine; release comes after that has ended.
+type lock struct {
+	lease  *Lease
+	client coordinationv1client.LeaseInterface
+	// logger is the caller's: the context that the elector passes on is for details.
+	logger klog.Logger
+
+	// seen is the Lease as last read or written.
+	seen *coordinationv1.Lease
+	// held is set from the first successful write on. From then on the Lease is ours or lost.
+	held bool
+	// renewals are the renewal times by which we know our own Lease: that of the last successful write, and those of
+	// later ones that may or may not have been applied.
+	renewals []metav1.MicroTime
+	// waitingFor is the holder that was last logged.
+	waitingFor string
+}
+
+var _ resourcelock.Interface = (*lock)(nil)
+
+func newLock(l *Lease, logger klog.Logger) *lock {
+	return &lock{lease: l, client: l.cfg.Client.Leases(l.cfg.Namespace), logger: logger}
+}
+
+// Get reads the Lease, and finds out whether it was lost.
+func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	if err := l.lease.failure(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	defer cancel()
+	lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && l.held {
+		return nil, nil, l.lease.lose(errors.New("it was deleted"))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := l.checkHeld(lease); err != nil {
+		return nil, nil, l.lease.lose(err)
+	}
+	if err := l.checkLabels(lease); err != nil {
+		return nil, nil, l.lease.fail(err)
+	}
+	l.seen = lease
+	l.logWaiting()
+
+	record := resourcelock.LeaseSpecToLeaderElectionRecord(&lease.Spec)
+	switch {
+	case record.HolderIdentity == v1alpha1.HolderSharder:
+		// The elector never sees this record run out: only the sharder knows when the shard's objects have been moved.
+		record.LeaseDurationSeconds = math.MaxInt32
+	case record.LeaseDurationSeconds <= 0:
+		record.LeaseDurationSeconds = int(DefaultDuration / time.Second)
+	}
+	raw, err := json.Marshal(record)
+	return record, raw, err
+}
+
+// checkHeld returns why the Lease that was read is not ours any more.
+func (l *lock) checkHeld(lease *coordinationv1.Lease) error {
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	switch {
+	case !l.held:
+		return nil
+	case lease.UID != l.seen.UID:
+		return errors.New("it was deleted and created again")
+	case holder != l.lease.cfg.Identity:
+		return fmt.Errorf("it is held by %q", holder)
+	case !l.wrote(lease):
+		return fmt.Errorf("another process renews it with the same identity %q", holder)
+	}
+	return nil
+}
+
+// checkLabels returns why the Lease that was read never will be ours: somebody holds it for another purpose.
+func (l *lock) checkLabels(lease *coordinationv1.Lease) error {
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	if holder == "" {
+		return nil
+	}
+	for key, want := range l.lease.cfg.Labels {
+		if got, ok := lease.Labels[key]; ok && got != want {
+			return fmt.Errorf("held by %q for another purpose: its label %s is %q instead of %q: choose another name",
+				holder, key, got, want)
+		}
+	}
+	return nil
+}
+
+// wrote tells whether the renewal in the Lease is one of this process.
+func (l *lock) wrote(lease *coordinationv1.Lease) bool {
+	return lease.Spec.RenewTime != nil && slices.ContainsFunc(l.renewals, func(t metav1.MicroTime) bool {
+		return t.Equal(lease.Spec.RenewTime)
+	})
+}
+
+// logWaiting tells once per holder whom we wait for.
+func (l *lock) logWaiting() {
+	holder := ptr.Deref(l.seen.Spec.HolderIdentity, "")
+	if l.held || holder == "" || holder == l.lease.cfg.Identity || holder == l.waitingFor {
+		return
+	}
+	l.waitingFor = holder
+	if holder == v1alpha1.HolderSharder {
+		l.logger.Info("Waiting for the sharder to give the Lease back: it moves the objects of the former holder away")
+		return
+	}
+	l.logger.Info("Waiting for the Lease: another process holds it", "holder", holder, "renewed", l.seen.Spec.RenewTime)
+}
+
+// Create creates the Lease, unless it was ours once.
+func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if l.held {
+		return l.lease.lose(errors.New("it was deleted"))
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: l.lease.cfg.Namespace, Name: l.lease.cfg.Name}}
+	return l.write(ctx, lease, record, func(ctx context.Context, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+		return l.client.Create(ctx, lease, metav1.CreateOptions{})
+	})
+}
+
+// Update acquires or renews the Lease, if it has not changed since it was last seen.
+func (l *lock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if l.seen == nil {
+		return errors.New("the Lease was not read before it is written")
+	}
+	return l.write(ctx, l.seen.DeepCopy(), record, func(ctx context.Context, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+		return l.client.Update(ctx, lease, metav1.UpdateOptions{})
+	})
+}
+
+func (l *lock) write(
+	ctx context.Context, lease *coordinationv1.Lease, record resourcelock.LeaderElectionRecord,
+	send func(context.Context, *coordinationv1.Lease) (*coordinationv1.Lease, error),
+) error {
+	if err := context.Cause(l.lease.over); err != nil {
+		return err
+	}
+	record.LeaseDurationSeconds = int(l.lease.cfg.Duration / time.Second)
+	// Microseconds are what comes back from the API server.
+	record.RenewTime = metav1.Time{Time: record.RenewTime.Truncate(time.Microsecond)}
+	lease.Spec = resourcelock.LeaderElectionRecordToLeaseSpec(&record)
+	for key, value := range l.lease.cfg.Labels {
+		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
+	}
+	renewal := *lease.Spec.RenewTime
+	if len(l.renewals) == maxRenewals {
+		l.renewals = slices.Delete(l.renewals, 0, 1)
+	}
+	l.renewals = append(l.renewals, renewal)
+
+	timeout, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	defer cancel()
+	sent := l.lease.clock()
+	written, err := send(timeout, lease)
+	if err != nil {
+		l.lease.metrics.failed()
+		if l.held && !apierrors.IsConflict(err) && ctx.Err() == nil {
+			l.logger.Info("Lease not renewed, trying again", "err", err, "remaining", l.lease.remaining())
+		}
+		return err
+	}
+	if !l.held {
+		l.lease.metrics.transition("held")
+	}
+	l.seen, l.held, l.renewals = written, true, []metav1.MicroTime{renewal}
+	l.lease.renewed(sent)
+	return nil
+}
+
+// release gives the Lease up if it is ours, so that nobody has to wait until it has run out. It is called after all work
+// has ended. Whatever goes wrong is logged: the Lease will then run out.
+func (l *lock) release(ctx context.Context) {
+	if len(l.renewals) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	defer cancel()
+	for {
+		lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
+		if err == nil {
+			if ptr.Deref(lease.Spec.HolderIdentity, "") != l.lease.cfg.Identity || !l.wrote(lease) {
+				return // another's by now
+			}
+			lease.Spec.HolderIdentity = ptr.To("")
+			lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
+			_, err = l.client.Update(ctx, lease, metav1.UpdateOptions{})
+		}
+		switch {
+		case err == nil:
+			l.lease.metrics.transition("released")
+			l.logger.Info("Lease released")
+			return
+		case apierrors.IsNotFound(err):
+			return
+		case !apierrors.IsConflict(err):
+			l.logger.Error(err, "Lease not released, others have to wait until it runs out")
+			return
+		}
+	}
+}
+
+// RecordEvent does nothing: the log and the Lease itself tell.
+func (l *lock) RecordEvent(string) {}
+
+// Identity returns what is written as the holder.
+func (l *lock) Identity() string { return l.lease.cfg.Identity }
+
+// Describe names the Lease.
+func (l *lock) Describe() string { return l.lease.cfg.Namespace + "/" + l.lease.cfg.Name }
