@@ -15,7 +15,7 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",messageExpression="'the name of a ring may have 63 characters, because it becomes part of a label key, and this one has ' + string(size(self.metadata.name)) + ': choose a shorter name'"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a ring may have at most 63 characters, because it becomes part of a label key: choose a shorter name",fieldPath=".metadata"
 
 // ClusterRing declares one sharded controller and the resources whose objects are distributed over its shards.
 type ClusterRing struct {
@@ -29,7 +29,7 @@ type ClusterRing struct {
 
 // ClusterRingSpec says what is sharded.
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.group == main.group && other.resource == main.resource))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
-// +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.group == controlled.group && other.resource == controlled.resource)))",message="a resource is listed in resources and in controlledResources, but an object is assigned either by its own name or by its controller's: remove it from one of them, or declare two rings"
+// +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.group == controlled.group && other.resource == controlled.resource)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -44,6 +44,7 @@ type ClusterRingSpec struct {
 	// NamespaceSelector restricts the ring to objects in the namespaces that match. It does not apply to cluster-scoped
 	// objects. By default, all namespaces but kube-system and the sharder's own belong to the ring.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="matchExpressions need the operator In or NotIn with values, or Exists or DoesNotExist without values"
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
 
@@ -56,7 +57,6 @@ type GroupResource struct {
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must be the name of an API group, without a version and without wildcards: for example apps, or empty for the core group"
 	Group string `json:"group"`
 	// Resource is the plural name in lower case, for example deployments.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="must be the plural name of one resource in lower case, for example deployments: not a kind, not a subresource, no wildcards"
 	Resource string `json:"resource"`
