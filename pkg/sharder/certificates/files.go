@@ -1,0 +1,127 @@
+package certificates
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+)
+
+// FilesConfig configures a Files source.
+type FilesConfig struct {
+	// CertFile and KeyFile are the PEM-encoded serving certificate, with intermediates if any, and its key.
+	CertFile, KeyFile string
+	// CAFile is the PEM-encoded CA to trust. Empty means those that the API server's host trusts.
+	CAFile string
+	// Interval is the time between two looks at the files. Default 10 s.
+	Interval time.Duration
+	// Clock is the real one by default.
+	Clock clock.WithTicker
+}
+
+// Files is a Source that reads files which somebody else keeps up to date. They are read again and again: files in a
+// mounted Secret are replaced by renaming directories above them, which file watches are easily fooled by.
+type Files struct {
+	current
+	cfg FilesConfig
+	// The contents last used and last refused. They belong to New and then to Run.
+	used, refused contents
+}
+
+// contents are those of CertFile, KeyFile and CAFile.
+type contents [3][]byte
+
+func (c contents) equal(other contents) bool {
+	return bytes.Equal(c[0], other[0]) && bytes.Equal(c[1], other[1]) && bytes.Equal(c[2], other[2])
+}
+
+// NewFiles reads the files for the first time. The error names the file that is wrong.
+func NewFiles(cfg FilesConfig) (*Files, error) {
+	if cfg.CertFile == "" || cfg.KeyFile == "" {
+		return nil, errors.New("certificates: CertFile and KeyFile are required")
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = 10 * time.Second
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	f := &Files{cfg: cfg}
+	read, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.use(read); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Run looks at the files until the context ends. Files that are wrong, or not yet all replaced, change nothing.
+func (f *Files) Run(ctx context.Context) error {
+	logger := klog.FromContext(ctx)
+	ticker := f.cfg.Clock.NewTicker(f.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+		}
+		read, err := f.read()
+		if err != nil {
+			logger.Error(err, "Certificate files could not be read, keep the certificate")
+			continue
+		}
+		if read.equal(f.used) || read.equal(f.refused) {
+			continue
+		}
+		if err := f.use(read); err != nil {
+			f.refused = read
+			logger.Error(err, "Certificate files can't be used, keep the certificate")
+			continue
+		}
+		logger.Info("Certificate files read", "certFile", f.cfg.CertFile)
+	}
+}
+
+func (f *Files) read() (contents, error) {
+	var c contents
+	for i, name := range []string{f.cfg.CertFile, f.cfg.KeyFile, f.cfg.CAFile} {
+		if name == "" {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return contents{}, fmt.Errorf("read certificate file: %w", err)
+		}
+		c[i] = data
+	}
+	return c, nil
+}
+
+func (f *Files) use(c contents) error {
+	certificate, err := tls.X509KeyPair(c[0], c[1])
+	if err != nil {
+		return fmt.Errorf("certificate %s with key %s: %w", f.cfg.CertFile, f.cfg.KeyFile, err)
+	}
+	if f.cfg.CAFile != "" {
+		cas, err := decode(c[2], pemCertificate, x509.ParseCertificate)
+		if err == nil && len(cas) == 0 {
+			err = errors.New("there is no PEM-encoded certificate in it")
+		}
+		if err != nil {
+			return fmt.Errorf("CA file %s: %w", f.cfg.CAFile, err)
+		}
+	}
+	f.used, f.refused = c, contents{}
+	f.set(&served{certificate: &certificate, bundle: c[2]})
+	return nil
+}

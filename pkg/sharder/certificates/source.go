@@ -1,0 +1,77 @@
+package certificates
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// Source provides a serving certificate and the CA for it. *Managed and *Files are Sources.
+type Source interface {
+	// GetCertificate returns the certificate to serve, see crypto/tls. It does not wait.
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// CABundle returns the PEM-encoded CAs to trust. Nil means those that the API server's host trusts, or, while the Source
+	// is not Ready, that they are not known yet.
+	CABundle() []byte
+	// Ready tells whether there is a certificate.
+	Ready() bool
+	// Subscribe has f called whenever the certificate or the CAs have changed. It must not block.
+	Subscribe(f func())
+	// Run keeps the certificate up to date until the context ends.
+	Run(ctx context.Context) error
+}
+
+var errNotReady = errors.New("there is no serving certificate yet")
+
+// current is the part that both Sources share: what is served now, and who wants to know.
+type current struct {
+	served atomic.Pointer[served]
+
+	mu          sync.Mutex
+	subscribers []func()
+}
+
+type served struct {
+	certificate *tls.Certificate
+	bundle      []byte
+}
+
+// GetCertificate returns the certificate to serve.
+func (c *current) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	s := c.served.Load()
+	if s == nil {
+		return nil, errNotReady
+	}
+	return s.certificate, nil
+}
+
+// CABundle returns the PEM-encoded CAs to trust.
+func (c *current) CABundle() []byte {
+	s := c.served.Load()
+	if s == nil {
+		return nil
+	}
+	return s.bundle
+}
+
+// Ready tells whether there is a certificate.
+func (c *current) Ready() bool { return c.served.Load() != nil }
+
+// Subscribe has f called after every change.
+func (c *current) Subscribe(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscribers = append(c.subscribers, f)
+}
+
+func (c *current) set(s *served) {
+	c.served.Store(s)
+	c.mu.Lock()
+	subscribers := c.subscribers
+	c.mu.Unlock()
+	for _, f := range subscribers {
+		f()
+	}
+}
