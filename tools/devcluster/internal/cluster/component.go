@@ -42,7 +42,7 @@ func newComponents(o *Options, f *files, p ports) ([]*component, error) {
 		},
 		APIServer: {
 			flags: apiServerFlags(o, f, p),
-			grace: 3 * time.Second,
+			grace: time.Second,
 			ready: func(ctx context.Context) error { return api.get(ctx, url(p.APIServer)+"/readyz") },
 		},
 		ControllerManager: {
