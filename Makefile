@@ -20,7 +20,7 @@ MODULES := . hack/tools tools/devcluster
 help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "; print "usage: make <target>"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z][a-z\/-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Watch shards share the work, join, leave and crash on a real control plane. KEEP=1 leaves it running.
@@ -33,11 +33,11 @@ clean: ## Remove what was built.
 ##@ Build
 
 .PHONY: build
-build: devcluster ## Build the programs into bin/.
+build: bin/devcluster ## Build the programs into bin/.
 	go build -o bin/ ./tools/sharder ./tools/demo ./sample-controller
 
-.PHONY: devcluster
-devcluster: ## Build the embedded control plane, bin/devcluster. The first time takes minutes.
+.PHONY: bin/devcluster
+bin/devcluster: ## Build the embedded control plane. The first time takes minutes.
 	@tools/devcluster/build.sh
 
 .PHONY: modules

@@ -5,6 +5,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// ConditionReady is the type of the condition that tells whether all of a ring works. Its reason and message say what
+// does not.
+const ConditionReady = "Ready"
+
 // +genclient
 // +genclient:nonNamespaced
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -28,8 +32,8 @@ type ClusterRing struct {
 }
 
 // ClusterRingSpec says what is sharded.
-// +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.group == main.group && other.resource == main.resource))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
-// +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.group == controlled.group && other.resource == controlled.resource)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
+// +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.resource == main.resource && other.group == main.group))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
+// +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.resource == controlled.resource && other.group == controlled.group)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -63,7 +67,7 @@ type GroupResource struct {
 }
 
 // RingResource is a main resource and the resources that it controls.
-// +kubebuilder:validation:XValidation:rule="!has(self.controlledResources) || self.controlledResources.all(controlled, self.controlledResources.exists_one(other, other.group == controlled.group && other.resource == controlled.resource))",message="the same resource is listed twice in controlledResources: list it once"
+// +kubebuilder:validation:XValidation:rule="!has(self.controlledResources) || self.controlledResources.all(controlled, self.controlledResources.exists_one(other, other.resource == controlled.resource && other.group == controlled.group))",message="the same resource is listed twice in controlledResources: list it once"
 type RingResource struct {
 	GroupResource `json:",inline"`
 
