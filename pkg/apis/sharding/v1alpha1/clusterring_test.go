@@ -14,7 +14,7 @@ import (
 	"github.com/clusterring/clusterring/generated/applyconfiguration/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	sharding "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/internal/testenv"
+	"github.com/clusterring/clusterring/internal/testenv"
 )
 
 var cluster *testenv.Cluster
