@@ -116,8 +116,8 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// negLog2 returns -log2(draw / 2^64) in units of 2^-32, rounded up as doc.go defines it. Only integers are used: floating
-// point differs between architectures.
+// negLog2 returns -log2(draw / 2^64) in units of 2^-32 as doc.go defines it. It uses nothing but integers, because floating
+// point gives different results on different architectures.
 func negLog2(draw uint64) uint64 {
 	if draw == 0 {
 		draw = 1
@@ -126,14 +126,10 @@ func negLog2(draw uint64) uint64 {
 	x := draw << zeros // draw / 2^64 = x / 2^63 / 2^(zeros+1), 1 ≤ x / 2^63 < 2
 	fraction := uint64(0)
 	for range 32 {
-		fraction <<= 1
 		hi, lo := bits.Mul64(x, x)
-		if hi>>63 == 1 {
-			fraction |= 1
-			x = hi
-		} else {
-			x = hi<<1 | lo>>63
-		}
+		bit := hi >> 63 // without branches, which nothing could predict
+		fraction = fraction<<1 | bit
+		x = hi<<(1-bit) | lo>>63&^bit
 	}
 	return uint64(zeros+1)<<32 - fraction
 }
