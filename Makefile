@@ -89,12 +89,14 @@ verify-format: ## Check that all Go files are formatted.
 	if [[ -n "$$unformatted" ]]; then echo >&2 "run gofmt -s -w on:"; echo >&2 "$$unformatted"; exit 1; fi
 
 .PHONY: vet
-vet: ## Run go vet.
+vet: bin/devcluster ## Run go vet.
 	go vet ./...
+	go -C tools/devcluster vet ./...
 
 .PHONY: lint
-lint: $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
+lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
 	$(TOOLS)/staticcheck $$(go list ./... | grep -v /generated)
+	cd tools/devcluster && $(CURDIR)/$(TOOLS)/staticcheck ./...
 
 .PHONY: verify-docs
 verify-docs: ## Check links, commands and flags in the documentation, and the rules of the repository.
