@@ -35,6 +35,10 @@ func launch(ctx context.Context, opts cluster.Options, progress io.Writer) error
 		return err
 	}
 	defer log.Close()
+	size, err := log.Seek(0, io.SeekEnd) // of earlier clusters in this directory
+	if err != nil {
+		return err
+	}
 	read, write, err := os.Pipe()
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func launch(ctx context.Context, opts cluster.Options, progress io.Writer) error
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("the cluster did not start (%v); end of %s:\n%s", err, filepath.Clean(logFile), process.Tail(logFile, 30))
+	return fmt.Errorf("the cluster did not start (%v); end of %s:\n%s", err, filepath.Clean(logFile), process.Tail(logFile, size, 30))
 }
 
 // launcherPipe returns where to report to whoever launched this process, or nil.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/clusterring/clusterring/tools/devcluster/internal/process"
@@ -15,10 +16,14 @@ type component struct {
 	grace time.Duration                   // between the request to end and the kill
 	ready func(ctx context.Context) error // nil once it serves
 
+	orders sync.Mutex // one start, stop or restart at a time
+
 	// Guarded by Supervisor.mu.
 	process  *process.Process // nil when it does not run
 	state    string
 	restarts int
+	wanted   bool               // it should run
+	giveUp   context.CancelFunc // ends attempts to start it again; nil when there have been none
 }
 
 // tailLines of a log are shown when a component ended unexpectedly.
@@ -38,22 +43,23 @@ func newComponents(o *Options, f *files, p ports) ([]*component, error) {
 		Etcd: {
 			flags: etcdFlags(o, f, p),
 			grace: 5 * time.Second, // it writes down what it has
-			ready: func(ctx context.Context) error { return etcd.get(ctx, url(p.Etcd)+"/health") },
+			ready: func(ctx context.Context) error { return etcd.get(ctx, url(p.Etcd)+"/health", `"true"`) },
 		},
 		APIServer: {
 			flags: apiServerFlags(o, f, p),
 			grace: time.Second,
-			ready: func(ctx context.Context) error { return api.get(ctx, url(p.APIServer)+"/readyz") },
+			ready: func(ctx context.Context) error { return api.get(ctx, url(p.APIServer)+"/readyz", "") },
 		},
 		ControllerManager: {
 			flags: controllerManagerFlags(o, f, p),
 			grace: time.Second,
 			ready: func(ctx context.Context) error {
-				if err := api.get(ctx, url(p.ControllerManager)+"/healthz"); err != nil {
+				// It is well as soon as it listens. Checks of the controllers come when all of them are about to run.
+				if err := api.get(ctx, url(p.ControllerManager)+"/healthz?verbose", "]garbage-collector-controller "); err != nil {
 					return err
 				}
-				// Made by a controller: now they really work, and pods can be created.
-				return api.get(ctx, url(p.APIServer)+"/api/v1/namespaces/default/serviceaccounts/default")
+				// Made by a controller: now they work, and pods can be created.
+				return api.get(ctx, url(p.APIServer)+"/api/v1/namespaces/default/serviceaccounts/default", "")
 			},
 		},
 	}
@@ -67,7 +73,7 @@ func newComponents(o *Options, f *files, p ports) ([]*component, error) {
 }
 
 // waitReady returns when the component serves. It gives up when its process has ended.
-func (c *component) waitReady(ctx context.Context, p *process.Process, log string, timeout time.Duration) error {
+func (c *component) waitReady(ctx context.Context, p *process.Process, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not ready after %s", timeout))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -79,18 +85,18 @@ func (c *component) waitReady(ctx context.Context, p *process.Process, log strin
 		}
 		select {
 		case <-p.Done():
-			return endedError(c.name, p, log)
+			return endedError(c.name, p)
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w; last answer: %w; end of %s:\n%s", c.name, context.Cause(ctx), err, log, process.Tail(log, tailLines))
+			return fmt.Errorf("%s: %w; last answer: %w; end of its log:\n%s", c.name, context.Cause(ctx), err, p.LogTail(tailLines))
 		case <-tick.C:
 		}
 	}
 }
 
-func endedError(name string, p *process.Process, log string) error {
+func endedError(name string, p *process.Process) error {
 	how := "exit status 0"
 	if err := p.Err(); err != nil {
 		how = err.Error()
 	}
-	return fmt.Errorf("%s ended unexpectedly (%s); end of %s:\n%s", name, how, log, process.Tail(log, tailLines))
+	return fmt.Errorf("%s ended unexpectedly (%s); end of its log:\n%s", name, how, p.LogTail(tailLines))
 }

@@ -75,11 +75,7 @@ func (s *Supervisor) act(ctx context.Context, name, action string) error {
 		s.stop(c, true)
 		return nil
 	case ActionRestart:
-		s.orders.Lock()
-		defer s.orders.Unlock()
-		s.stopLocked(c, false)
-		s.count(c)
-		return s.startLocked(ctx, c)
+		return s.restart(ctx, c)
 	case ActionPause, ActionResume:
 		p := s.process(c)
 		if p == nil {

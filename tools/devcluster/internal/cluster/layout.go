@@ -24,16 +24,20 @@ func LogFile(dir, component string) string {
 
 // files are the paths of everything that the components are told about.
 type files struct {
-	ca, etcdCA *pki.Authority
+	ca, etcdCA, proxyCA *pki.Authority
 
 	etcdCert, etcdKey             string // server and peer
 	etcdClientCert, etcdClientKey string
 	apiCert, apiKey               string
 	kcmCert, kcmKey               string
+	proxyCert, proxyKey           string // of the API server as a client of extension API servers
 	accountKey, accountPub        string // sign and verify service account tokens
 	adminCert, adminKey           string
 	authentication                string // AuthenticationConfiguration of the API server
 }
+
+// proxyUser is the name by which extension API servers know the API server.
+const proxyUser = "front-proxy-client"
 
 // apiNames are the names under which clients reach the API server, beside localhost.
 var apiNames = []string{
@@ -67,6 +71,9 @@ func newFiles(dir string) (*files, error) {
 	if f.etcdCA, err = pki.LoadAuthority(dir, "etcd-ca"); err != nil {
 		return nil, err
 	}
+	if f.proxyCA, err = pki.LoadAuthority(dir, "proxy-ca"); err != nil {
+		return nil, err
+	}
 	if f.accountKey, f.accountPub, err = pki.SigningKey(dir); err != nil {
 		return nil, err
 	}
@@ -79,6 +86,7 @@ func newFiles(dir string) (*files, error) {
 		{"etcd-client", func() (pki.Pair, error) { return f.etcdCA.Client("kube-apiserver") }, &f.etcdClientCert, &f.etcdClientKey},
 		{"apiserver", func() (pki.Pair, error) { return f.ca.Server(apiNames...) }, &f.apiCert, &f.apiKey},
 		{"controller-manager", func() (pki.Pair, error) { return f.ca.Server() }, &f.kcmCert, &f.kcmKey},
+		{"proxy-client", func() (pki.Pair, error) { return f.proxyCA.Client(proxyUser) }, &f.proxyCert, &f.proxyKey},
 		{"admin", func() (pki.Pair, error) { return f.ca.Client("admin", "system:masters") }, &f.adminCert, &f.adminKey},
 	} {
 		pair, err := leaf.issue()

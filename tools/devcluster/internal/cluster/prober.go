@@ -30,8 +30,8 @@ func newProber(ca []byte, certFile, keyFile string) (*prober, error) {
 	}}, nil
 }
 
-// get returns an error unless the answer to a GET request is 200.
-func (p *prober) get(ctx context.Context, url string) error {
+// get returns an error unless the answer to a GET request is 200 and contains text.
+func (p *prober) get(ctx context.Context, url, text string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -41,12 +41,15 @@ func (p *prober) get(ctx context.Context, url string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
+	}
+	if !strings.Contains(string(body), text) {
+		return fmt.Errorf("%s: no %q in the answer", url, text)
 	}
 	return nil
 }

@@ -20,11 +20,10 @@ type Supervisor struct {
 	components []*component // in the order of their start
 	ports      ports
 
-	orders sync.Mutex // one start, stop or restart at a time
-	fatal  chan error // an unexpected end that ends the cluster
-	down   chan struct{}
+	fatal chan error    // gets an unexpected end that ends the cluster
+	down  chan struct{} // gets the order to end
 
-	mu    sync.Mutex // guards the components' mutable fields and the following
+	mu    sync.Mutex // guards the components' mutable fields, the following, and the state file
 	ready bool
 }
 
@@ -62,7 +61,10 @@ func (s *Supervisor) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer control.Close()
-	defer s.stopAll()
+	defer func() {
+		cancel() // first, so that nothing is restarted
+		s.stopAll()
+	}()
 
 	go func() {
 		select {
@@ -124,11 +126,13 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 
 // start starts c and waits until it is ready. It does nothing when c runs.
 func (s *Supervisor) start(ctx context.Context, c *component) error {
-	s.orders.Lock()
-	defer s.orders.Unlock()
+	c.orders.Lock()
+	defer c.orders.Unlock()
+	s.setWanted(c, true)
 	return s.startLocked(ctx, c)
 }
 
+// startLocked is start for callers that hold c.orders.
 func (s *Supervisor) startLocked(ctx context.Context, c *component) error {
 	if s.process(c) != nil {
 		return nil
@@ -136,16 +140,19 @@ func (s *Supervisor) startLocked(ctx context.Context, c *component) error {
 	s.say("starting %s … ", c.name)
 	begin := time.Now()
 	path, args := s.opts.program(c.name)
-	log := LogFile(s.opts.Dir, c.name)
 	p, err := process.Start(process.Config{
-		Name: c.name, Path: path, Args: slices.Concat(args, c.flags), Dir: s.opts.Dir, LogFile: log,
+		Name:    c.name,
+		Path:    path,
+		Args:    slices.Concat(args, c.flags),
+		Dir:     s.opts.Dir,
+		LogFile: LogFile(s.opts.Dir, c.name),
 	})
 	if err != nil {
 		s.say("failed\n")
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
 	s.set(c, p, Starting)
-	if err := c.waitReady(ctx, p, log, s.opts.Timeout); err != nil {
+	if err := c.waitReady(ctx, p, s.opts.Timeout); err != nil {
 		s.say("failed\n")
 		p.Stop(0)
 		s.set(c, nil, Stopped)
@@ -153,44 +160,19 @@ func (s *Supervisor) startLocked(ctx context.Context, c *component) error {
 	}
 	s.set(c, p, Running)
 	s.say("ready in %s\n", seconds(time.Since(begin)))
-	go s.watch(ctx, c, p)
+	go s.watch(c, p)
 	return nil
 }
 
-// watch deals with an end of the process that nobody asked for.
-func (s *Supervisor) watch(ctx context.Context, c *component, p *process.Process) {
-	select {
-	case <-p.Done():
-	case <-ctx.Done():
-		return
-	}
-	s.orders.Lock()
-	defer s.orders.Unlock()
-	if s.process(c) != p || ctx.Err() != nil {
-		return // stopped on request
-	}
-	err := endedError(c.name, p, LogFile(s.opts.Dir, c.name))
-	s.set(c, nil, Stopped)
-	if s.opts.Restart {
-		s.say("%v\n", err)
-		s.count(c)
-		err = s.startLocked(ctx, c)
-	}
-	if err != nil && ctx.Err() == nil {
-		select {
-		case s.fatal <- err:
-		default: // the first one counts
-		}
-	}
-}
-
-// stop ends c with its grace, or at once.
+// stop ends c, with its grace or at once.
 func (s *Supervisor) stop(c *component, kill bool) {
-	s.orders.Lock()
-	defer s.orders.Unlock()
+	s.setWanted(c, false) // attempts to restart it end, and with them the lock that they hold
+	c.orders.Lock()
+	defer c.orders.Unlock()
 	s.stopLocked(c, kill)
 }
 
+// stopLocked is stop for callers that hold c.orders.
 func (s *Supervisor) stopLocked(c *component, kill bool) {
 	p := s.process(c)
 	if p == nil {
@@ -202,6 +184,15 @@ func (s *Supervisor) stopLocked(c *component, kill bool) {
 	}
 	s.set(c, nil, Stopped) // first: so that watch knows it was asked for
 	p.Stop(grace)
+}
+
+func (s *Supervisor) restart(ctx context.Context, c *component) error {
+	c.orders.Lock()
+	defer c.orders.Unlock()
+	s.stopLocked(c, false)
+	s.setWanted(c, true)
+	s.count(c)
+	return s.startLocked(ctx, c)
 }
 
 // stopAll ends everything, last started first. Only etcd has anything to put in order; in a directory that is about to

@@ -6,26 +6,31 @@ import (
 	"os"
 )
 
-// Tail returns the last lines of a log, for messages to a person. It is empty when the log cannot be read.
-func Tail(file string, lines int) string {
-	const enough = 64 << 10
+// Tail returns the last lines of what a log got since it had size from, for messages to a person. It is empty when the log
+// cannot be read. Long lines are cut.
+func Tail(file string, from int64, lines int) string {
+	const enough, width = 64 << 10, 400
 	f, err := os.Open(file)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	if end, err := f.Seek(0, io.SeekEnd); err != nil || end > enough {
-		_, _ = f.Seek(-enough, io.SeekEnd)
-	} else {
-		_, _ = f.Seek(0, io.SeekStart)
+	if end, err := f.Seek(0, io.SeekEnd); err == nil {
+		from = max(from, end-enough)
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return ""
 	}
 	data, err := io.ReadAll(f)
 	if err != nil {
 		return ""
 	}
 	all := bytes.Split(bytes.TrimRight(data, "\n"), []byte("\n"))
-	if len(all) > lines {
-		all = all[len(all)-lines:]
+	all = all[max(0, len(all)-lines):]
+	for i, line := range all {
+		if len(line) > width {
+			all[i] = append(line[:width:width], "…"...)
+		}
 	}
 	return string(bytes.Join(all, []byte("\n")))
 }

@@ -28,6 +28,8 @@ type Config struct {
 // Process is a running or ended child. Its methods may be called from any goroutine.
 type Process struct {
 	process *os.Process
+	log     string
+	logSize int64 // at the start
 	done    chan struct{}
 	err     error // valid once done is closed
 }
@@ -59,7 +61,10 @@ func Start(cfg Config) (*Process, error) {
 	cmd.ExtraFiles = []*os.File{read} // descriptor 3 of the child
 	cmd.Env = append(cmd.Env, lifelineVar+"=3")
 
-	p := &Process{done: make(chan struct{})}
+	p := &Process{log: cfg.LogFile, done: make(chan struct{})}
+	if info, err := log.Stat(); err == nil {
+		p.logSize = info.Size()
+	}
 	started := make(chan error)
 	go func() {
 		// The kernel's signal comes at the death of this thread, so it must not go to other goroutines or end early.
@@ -90,6 +95,9 @@ func (p *Process) Err() error {
 	<-p.done
 	return p.err
 }
+
+// LogTail returns the last lines that the child wrote, for messages to a person.
+func (p *Process) LogTail(lines int) string { return Tail(p.log, p.logSize, lines) }
 
 // Signal sends a signal to the child. A child that has ended is not an error.
 func (p *Process) Signal(sig os.Signal) error {
