@@ -13,8 +13,8 @@ import (
 
 	"github.com/clusterring/clusterring/generated/applyconfiguration/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
-	sharding "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/internal/testenv"
+	sharding "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 var cluster *testenv.Cluster
