@@ -5,6 +5,6 @@ set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mapfile -t packages < <(
   go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... |
-    awk '/ [^ ]*\/pkg\/internal\/testenv( |$)/ {print $1}'
+    awk '/ [^ ]*\/internal\/testenv( |$)/ {print $1}'
 )
 go test -race -p 2 -timeout 20m "${packages[@]}"
