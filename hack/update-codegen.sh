@@ -47,5 +47,5 @@ generate_api() {
 cd "${ROOT}"
 generate_api pkg/apis generated config/crd
 if [[ -d sample-controller/pkg/apis ]]; then
-  generate_api sample-controller/pkg/apis sample-controller/generated sample-controller/config/crd
+  generate_api sample-controller/pkg/apis sample-controller/generated sample-controller/artifacts/crd
 fi
