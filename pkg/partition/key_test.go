@@ -1,0 +1,157 @@
+package partition_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterring/clusterring/pkg/partition"
+)
+
+func TestKey(t *testing.T) {
+	tests := map[string]struct {
+		gk              schema.GroupKind
+		namespace, name string
+		want            string
+	}{
+		"namespaced":                 {schema.GroupKind{Group: "apps", Kind: "Deployment"}, "default", "web", "apps/Deployment/default/web"},
+		"core group":                 {schema.GroupKind{Kind: "Secret"}, "default", "web", "/Secret/default/web"},
+		"cluster-scoped":             {schema.GroupKind{Group: "example.com", Kind: "Zone"}, "", "eu", "example.com/Zone//eu"},
+		"core group, cluster-scoped": {schema.GroupKind{Kind: "Node"}, "", "node-1", "/Node//node-1"},
+		"name with a colon": {
+			schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}, "", "system:node",
+			"rbac.authorization.k8s.io/ClusterRole//system:node",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := partition.Key(tt.gk, tt.namespace, tt.name); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestControllerKey(t *testing.T) {
+	tests := map[string]struct {
+		ref       metav1.OwnerReference
+		namespace string
+		want      string
+		wantErr   string
+	}{
+		"namespaced": {
+			ref:       metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1"},
+			namespace: "default",
+			want:      "apps/ReplicaSet/default/web-1",
+		},
+		"core group": {
+			ref:       metav1.OwnerReference{APIVersion: "v1", Kind: "ReplicationController", Name: "web"},
+			namespace: "default",
+			want:      "/ReplicationController/default/web",
+		},
+		"cluster-scoped controller": {
+			ref:  metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Zone", Name: "eu"},
+			want: "example.com/Zone//eu",
+		},
+		"apiVersion with three parts": {
+			ref:     metav1.OwnerReference{APIVersion: "a/b/c", Kind: "Foo", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid apiVersion "a/b/c"`,
+		},
+		"apiVersion empty": {
+			ref:     metav1.OwnerReference{Kind: "Foo", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid apiVersion ""`,
+		},
+		"apiVersion is a slash": {
+			ref:     metav1.OwnerReference{APIVersion: "/", Kind: "Foo", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid apiVersion "/"`,
+		},
+		"apiVersion without group": {
+			ref:     metav1.OwnerReference{APIVersion: "/v1", Kind: "Foo", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid apiVersion "/v1"`,
+		},
+		"apiVersion without version": {
+			ref:     metav1.OwnerReference{APIVersion: "apps/", Kind: "Foo", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid apiVersion "apps/"`,
+		},
+		"kind empty": {
+			ref:     metav1.OwnerReference{APIVersion: "apps/v1", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid kind ""`,
+		},
+		"kind with a slash": {
+			ref:     metav1.OwnerReference{APIVersion: "apps/v1", Kind: "a/b", Name: "foo"},
+			wantErr: `controller reference to "foo": invalid kind "a/b"`,
+		},
+		"name empty": {
+			ref:     metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Foo"},
+			wantErr: `controller reference to "": invalid name`,
+		},
+		"name with a slash": {
+			ref:     metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Foo", Name: "a/b"},
+			wantErr: `controller reference to "a/b": invalid name`,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := partition.ControllerKey(tt.ref, tt.namespace)
+			if got != tt.want || message(err) != tt.wantErr {
+				t.Errorf("got %q, error %v, want %q, error %q", got, err, tt.want, tt.wantErr)
+			}
+		})
+	}
+}
+
+// TestFamilyHasOneKey compares the key of a main object with those of what it controls, through different versions.
+func TestFamilyHasOneKey(t *testing.T) {
+	owner := &metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "1"}
+	want := partition.Key(schema.GroupKind{Group: "example.com", Kind: "Foo"}, owner.Namespace, owner.Name)
+	for _, version := range []string{"v1alpha1", "v1"} {
+		child := &metav1.ObjectMeta{Namespace: "default", Name: "web-child", OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "ConfigMap", Name: "no-controller"},
+			*metav1.NewControllerRef(owner, schema.GroupVersionKind{Group: "example.com", Version: version, Kind: "Foo"}),
+		}}
+		got, err := partition.ControllerKey(*metav1.GetControllerOf(child), child.Namespace)
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, error %v, want %q", version, got, err, want)
+		}
+	}
+}
+
+func FuzzControllerKey(f *testing.F) {
+	f.Add("apps/v1", "ReplicaSet", "default", "web")
+	f.Add("v1", "Node", "", "node-1")
+	f.Add("", "", "", "")
+	f.Add("/", "/", "/", "/")
+	f.Add("a/b/c", "Foo", "default", "foo")
+	f.Fuzz(func(t *testing.T, apiVersion, kind, namespace, name string) {
+		key, err := partition.ControllerKey(metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name}, namespace)
+		if (key == "") != (err != nil) {
+			t.Fatalf("got %q and error %v", key, err)
+		}
+		if err != nil {
+			return
+		}
+		gv, err := schema.ParseGroupVersion(apiVersion)
+		if err != nil {
+			t.Fatalf("key %q of apiVersion %q, which is none: %v", key, apiVersion, err)
+		}
+		if want := partition.Key(schema.GroupKind{Group: gv.Group, Kind: kind}, namespace, name); key != want {
+			t.Errorf("got %q, want %q", key, want)
+		}
+		if strings.Contains(namespace, "/") {
+			return // which the API server rules out
+		}
+		if parts := strings.Split(key, "/"); len(parts) != 4 || fmt.Sprint(parts) != fmt.Sprint([]string{gv.Group, kind, namespace, name}) {
+			t.Errorf("key %q does not fall into its parts", key)
+		}
+	})
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
