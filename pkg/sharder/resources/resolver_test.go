@@ -1,0 +1,247 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	testingclock "k8s.io/utils/clock/testing"
+)
+
+// apiServer answers discovery requests for paths with what is in answers, or with a status.
+type apiServer struct {
+	mu       sync.Mutex
+	answers  map[string]any
+	status   map[string]int
+	requests atomic.Int64
+}
+
+func (s *apiServer) set(path string, answer any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[path] = answer
+}
+
+func (s *apiServer) fail(path string, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status[path] = status
+}
+
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answer, ok := s.answers[r.URL.Path]
+	switch status := s.status[r.URL.Path]; {
+	case status != 0:
+		http.Error(w, "broken", status)
+	case !ok || answer == nil:
+		http.NotFound(w, r)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer)
+	}
+}
+
+func group(name, preferred string, versions ...string) metav1.APIGroup {
+	g := metav1.APIGroup{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIGroup"}, Name: name}
+	for _, v := range versions {
+		served := metav1.GroupVersionForDiscovery{GroupVersion: name + "/" + v, Version: v}
+		g.Versions = append(g.Versions, served)
+		if v == preferred {
+			g.PreferredVersion = served
+		}
+	}
+	return g
+}
+
+var allVerbs = metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}
+
+func list(groupVersion string, resources ...metav1.APIResource) metav1.APIResourceList {
+	return metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: groupVersion, APIResources: resources}
+}
+
+func newAPIServer(t *testing.T) (*apiServer, *discovery.DiscoveryClient) {
+	t.Helper()
+	s := &apiServer{status: map[string]int{}, answers: map[string]any{
+		"/api/v1": list("v1",
+			metav1.APIResource{Name: "pods/log", Kind: "Pod", Namespaced: true, Verbs: metav1.Verbs{"get"}},
+			metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true, Verbs: allVerbs},
+			metav1.APIResource{Name: "namespaces", Kind: "Namespace", Verbs: allVerbs},
+			metav1.APIResource{Name: "bindings", Kind: "Binding", Namespaced: true, Verbs: metav1.Verbs{"create"}},
+		),
+		"/apis/example.com":          group("example.com", "v2", "v1beta1", "v1", "v2"),
+		"/apis/example.com/v2":       list("example.com/v2", metav1.APIResource{Name: "foos", Kind: "Foo", Namespaced: true, Verbs: allVerbs}),
+		"/apis/example.com/v1":       list("example.com/v1", metav1.APIResource{Name: "foos", Kind: "Foo", Namespaced: true, Verbs: allVerbs}),
+		"/apis/example.com/v1beta1":  list("example.com/v1beta1", metav1.APIResource{Name: "olds", Kind: "Old", Verbs: allVerbs}),
+		"/apis/down.example.com":     group("down.example.com", "v1", "v1"),
+		"/apis/vanished.example.com": group("vanished.example.com", "v1", "v1"),
+	}}
+	s.fail("/apis/down.example.com/v1", http.StatusServiceUnavailable)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	client, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: server.URL, QPS: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, client
+}
+
+func TestLookup(t *testing.T) {
+	_, client := newAPIServer(t)
+	tests := map[string]struct {
+		resource schema.GroupResource
+		want     Resource
+		err      string
+		unknown  bool
+	}{
+		"core group": {
+			resource: schema.GroupResource{Resource: "secrets"},
+			want:     Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Kind: "Secret", Namespaced: true},
+		},
+		"cluster-scoped": {
+			resource: schema.GroupResource{Resource: "namespaces"},
+			want:     Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"},
+		},
+		"preferred version": {
+			resource: schema.GroupResource{Group: "example.com", Resource: "foos"},
+			want:     Resource{GVR: schema.GroupVersionResource{Group: "example.com", Version: "v2", Resource: "foos"}, Kind: "Foo", Namespaced: true},
+		},
+		"not in the preferred version": {
+			resource: schema.GroupResource{Group: "example.com", Resource: "olds"},
+			want:     Resource{GVR: schema.GroupVersionResource{Group: "example.com", Version: "v1beta1", Resource: "olds"}, Kind: "Old"},
+		},
+		"no such resource": {
+			resource: schema.GroupResource{Group: "example.com", Resource: "bars"}, unknown: true,
+			err: "resource bars.example.com is not served by the API server",
+		},
+		"no such group": {
+			resource: schema.GroupResource{Group: "none.example.com", Resource: "bars"}, unknown: true,
+			err: "resource bars.none.example.com is not served by the API server: there is no such API group",
+		},
+		"version that went away": {
+			resource: schema.GroupResource{Group: "vanished.example.com", Resource: "bars"}, unknown: true,
+			err: "resource bars.vanished.example.com is not served by the API server",
+		},
+		"can't be listed": {
+			resource: schema.GroupResource{Resource: "bindings"}, unknown: true,
+			err: `resource bindings can't be sharded: the API server offers no "list" for it`,
+		},
+		"no answer": {
+			resource: schema.GroupResource{Group: "down.example.com", Resource: "bars"},
+			err:      "look up resources of down.example.com/v1: the server is currently unable to handle the request",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, err := New(Config{Client: client.RESTClient()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.Resolve(t.Context(), tt.resource)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			message := ""
+			if err != nil {
+				message = err.Error()
+			}
+			if diff := cmp.Diff(tt.err, message); diff != "" {
+				t.Error(diff)
+			}
+			if IsUnknown(err) != tt.unknown {
+				t.Errorf("IsUnknown is %v", IsUnknown(err))
+			}
+		})
+	}
+}
+
+// TestRun follows a resource that appears, can't be looked up for a while, and goes away.
+func TestRun(t *testing.T) {
+	server, client := newAPIServer(t)
+	clock := testingclock.NewFakeClock(time.Now())
+	r, err := New(Config{Client: client.RESTClient(), Clock: clock, Retry: 3 * time.Second, Refresh: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := make(chan struct{}, 10)
+	r.Subscribe(func() { changes <- struct{}{} })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	bars := schema.GroupResource{Group: "example.com", Resource: "bars"}
+	version := "/apis/example.com/v1"
+	resolve := func(want bool) {
+		t.Helper()
+		if _, err := r.Resolve(t.Context(), bars); (err == nil) != want {
+			t.Fatalf("got %v", err)
+		}
+	}
+	// until steps the clock until the number of requests has grown, so the resource was looked up.
+	until := func(step time.Duration, done func() bool) {
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for !done() {
+			if time.Now().After(deadline) {
+				t.Fatal("timed out")
+			}
+			if clock.HasWaiters() {
+				clock.Step(step)
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
+	changed := func() bool {
+		select {
+		case <-changes:
+			return true
+		default:
+			return false
+		}
+	}
+
+	resolve(false)
+	until(0, changed)
+
+	before := server.requests.Load()
+	for range 100 {
+		resolve(false)
+	}
+	if got := server.requests.Load(); got != before {
+		t.Errorf("%d requests for a resource that is known to be unknown", got-before)
+	}
+
+	server.set(version, list("example.com/v1", metav1.APIResource{Name: "bars", Kind: "Bar", Verbs: allVerbs}))
+	until(time.Second, changed)
+	resolve(true)
+
+	server.fail("/apis/example.com", http.StatusServiceUnavailable)
+	before = server.requests.Load()
+	until(time.Minute, func() bool { return server.requests.Load() > before+3 })
+	resolve(true)
+	if changed() {
+		t.Error("told of a change when the resource could not be looked up")
+	}
+
+	server.fail("/apis/example.com", 0)
+	server.set(version, list("example.com/v1"))
+	until(time.Second, changed)
+	resolve(false)
+}
