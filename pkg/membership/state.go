@@ -33,8 +33,8 @@ const OrphanDelay = time.Minute
 // written in the Lease is looked at. A zero observed is taken for now. The grace is how long an expired Lease is
 // left alone; zero or less means a third of its duration.
 //
-// A Lease that is held without a renewTime, or with a duration that is zero or negative, is never ready, but is left to its holder
-// for as long as any other.
+// A Lease that is held without a renewTime, or with a duration that is zero or negative, is never ready, but is left to
+// its holder for as long as any other.
 func StateOf(lease *coordinationv1.Lease, observed, now time.Time, grace time.Duration) (state State, next time.Time) {
 	duration := Duration(lease)
 	if grace <= 0 {
