@@ -1,0 +1,218 @@
+package census
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	kubeinformers "k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
+	fooinformers "github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
+	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
+)
+
+// Config says what to watch. All fields are required.
+type Config struct {
+	Kube kubernetes.Interface
+	Foo  fooclient.Interface
+	// Ring is the name of the ring of the Foos.
+	Ring string
+	// SharderLease is the Lease that the sharder's leader holds.
+	SharderLease types.NamespacedName
+}
+
+// Census watches Foos, Deployments and Leases. It is safe for concurrent use.
+type Census struct {
+	cfg Config
+
+	mu      sync.Mutex
+	state   *State
+	waiters map[*waiter]struct{}
+}
+
+// waiter waits until cond holds; done then gets the time.
+type waiter struct {
+	cond func(*State) bool
+	done chan time.Time
+}
+
+// New returns a Census that knows nothing yet.
+func New(cfg Config) (*Census, error) {
+	if cfg.Kube == nil || cfg.Foo == nil || cfg.Ring == "" || cfg.SharderLease.Name == "" {
+		return nil, errors.New("census: a field of Config is missing")
+	}
+	return &Census{cfg: cfg, state: newState(), waiters: map[*waiter]struct{}{}}, nil
+}
+
+// Run watches until the context is done. ready is called once what exists has been seen.
+func (c *Census) Run(ctx context.Context, ready func()) error {
+	kube := kubeinformers.NewSharedInformerFactory(c.cfg.Kube, 0)
+	foos := fooinformers.NewSharedInformerFactory(c.cfg.Foo, 0)
+	defer func() { kube.Shutdown(); foos.Shutdown() }()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	handlers := []struct {
+		informer cache.SharedIndexInformer
+		handle   func(s *State, obj any, gone bool, now time.Time)
+	}{
+		{foos.Samplecontroller().V1alpha1().Foos().Informer(), c.foo},
+		{kube.Apps().V1().Deployments().Informer(), c.deployment},
+		{kube.Coordination().V1().Leases().Informer(), c.lease},
+	}
+	var synced []cache.InformerSynced
+	for _, h := range handlers {
+		registration, err := h.informer.AddEventHandler(c.handler(h.handle))
+		if err != nil {
+			return err
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	kube.Start(ctx.Done())
+	foos.Start(ctx.Done())
+	if cache.WaitForCacheSync(ctx.Done(), synced...) {
+		ready()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// handler brings events into the state and wakes up who waited for it.
+func (c *Census) handler(handle func(s *State, obj any, gone bool, now time.Time)) cache.ResourceEventHandler {
+	on := func(obj any, gone bool) {
+		now := time.Now()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		handle(c.state, obj, gone, now)
+		for w := range c.waiters {
+			if w.cond(c.state) {
+				w.done <- now
+				delete(c.waiters, w)
+			}
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { on(obj, false) },
+		UpdateFunc: func(_, obj any) { on(obj, false) },
+		DeleteFunc: func(obj any) {
+			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = unknown.Obj
+			}
+			on(obj, true)
+		},
+	}
+}
+
+// Await waits until cond holds and returns when it began to. cond is called with the state locked, at every change: it
+// must be quick, must not keep the state, and must not call the census.
+func (c *Census) Await(ctx context.Context, cond func(*State) bool) (time.Time, error) {
+	w := &waiter{cond: cond, done: make(chan time.Time, 1)}
+	c.mu.Lock()
+	if cond(c.state) {
+		c.mu.Unlock()
+		return time.Now(), nil
+	}
+	c.waiters[w] = struct{}{}
+	c.mu.Unlock()
+	select {
+	case at := <-w.done:
+		return at, nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiters, w)
+		return time.Time{}, ctx.Err()
+	}
+}
+
+// View calls f with the state, which f must not keep nor change.
+func (c *Census) View(f func(*State)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(c.state)
+}
+
+// Snapshot returns a copy of the state.
+func (c *Census) Snapshot() *State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &State{
+		Foos: maps.Clone(c.state.Foos), Deployments: maps.Clone(c.state.Deployments), Shards: maps.Clone(c.state.Shards),
+		Leader:   c.state.Leader,
+		FooMoves: slices.Clone(c.state.FooMoves), DeploymentMoves: slices.Clone(c.state.DeploymentMoves),
+	}
+}
+
+func (c *Census) foo(s *State, obj any, gone bool, now time.Time) {
+	foo := obj.(*foov1alpha1.Foo)
+	o := c.object(foo)
+	o.Replicas, o.Observed = ptr.Deref(foo.Spec.Replicas, 1), foo.Status.ObservedGeneration
+	put(s.Foos, &s.FooMoves, o, gone, now)
+}
+
+func (c *Census) deployment(s *State, obj any, gone bool, now time.Time) {
+	deployment := obj.(*appsv1.Deployment)
+	o := c.object(deployment)
+	o.Replicas = ptr.Deref(deployment.Spec.Replicas, 1)
+	put(s.Deployments, &s.DeploymentMoves, o, gone, now)
+}
+
+func (c *Census) lease(s *State, obj any, gone bool, _ time.Time) {
+	lease := obj.(*coordinationv1.Lease)
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	switch {
+	case lease.Namespace == c.cfg.SharderLease.Namespace && lease.Name == c.cfg.SharderLease.Name:
+		s.Leader = holder
+	case lease.Labels[v1alpha1.LabelRing] != c.cfg.Ring:
+	case gone:
+		delete(s.Shards, lease.Name)
+	default:
+		s.Shards[lease.Name] = Lease{Name: lease.Name, Holder: holder, State: lease.Labels[v1alpha1.LabelState]}
+	}
+}
+
+func (c *Census) object(obj metav1.Object) Object {
+	labels := obj.GetLabels()
+	_, draining := labels[v1alpha1.DrainLabel(c.cfg.Ring)]
+	o := Object{
+		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(), Generation: obj.GetGeneration(),
+		Shard: labels[v1alpha1.ShardLabel(c.cfg.Ring)], Draining: draining,
+	}
+	if ref := metav1.GetControllerOf(obj); ref != nil {
+		o.Controller = ref.UID
+	}
+	return o
+}
+
+// put brings an object into objects. Where it was before is known even if it had no shard in between.
+func put(objects map[string]Object, moves *[]Move, o Object, gone bool, now time.Time) {
+	if gone {
+		delete(objects, o.Key())
+		return
+	}
+	before := objects[o.Key()]
+	if before.UID == o.UID {
+		o.Assigned, o.home = before.Assigned, before.home
+	}
+	if o.Shard != "" {
+		if o.Assigned.IsZero() {
+			o.Assigned = now
+		} else if o.home != o.Shard {
+			*moves = append(*moves, Move{Key: o.Key(), From: o.home, To: o.Shard, At: now})
+		}
+		o.home = o.Shard
+	}
+	objects[o.Key()] = o
+}

@@ -1,0 +1,159 @@
+// Package checks decides whether what the demo left behind is as ClusterRing promises. It is pure: it takes what was listed
+// and recorded, and returns what is wrong with it, with the number of the guarantee (docs/design.md) that is broken.
+package checks
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/tools/demo/internal/census"
+)
+
+// World is everything that the checks look at.
+type World struct {
+	// State was listed from the API server after everything had settled.
+	State *census.State
+	// Live are the names of the shards that run.
+	Live []string
+	// Owner returns the shard that the ring gives a Foo to.
+	Owner func(foo census.Object) string
+	// Created are the keys of the Foos that the API server said it created, Refused what it said when it did not.
+	Created, Refused []string
+	// Work is what the shards recorded.
+	Work []Work
+	// Movements are the changes of the ring and what moved in them.
+	Movements []Movement
+	// Exits are processes that ended when or how they should not have.
+	Exits []string
+}
+
+// Movement is how many Foos moved when a shard joined or left, and how many had another owner then.
+type Movement struct {
+	What          string
+	Moved, Needed int
+}
+
+// Finding is the outcome of a check.
+type Finding struct {
+	Title string
+	// Problems are empty when all is well.
+	Problems []string
+	// Look is a command that shows more.
+	Look string
+}
+
+// OK tells whether nothing was found.
+func (f Finding) OK() bool { return len(f.Problems) == 0 }
+
+// All runs all checks.
+func All(w World) []Finding {
+	var findings []Finding
+	for _, check := range []func(World) Finding{
+		creates, assignedToLive, assignedToOwner, families, nothingDraining, reconciled, oneWorker, littleMovement, exits,
+	} {
+		findings = append(findings, check(w))
+	}
+	return findings
+}
+
+func creates(w World) Finding {
+	f := Finding{
+		Title: fmt.Sprintf("all %d creates succeeded, and nothing was lost (G3)", len(w.Created)+len(w.Refused)),
+		Look:  "kubectl get foos -A", Problems: slices.Clone(w.Refused),
+	}
+	if len(w.Created) == 0 {
+		f.Problems = append(f.Problems, "nothing was created")
+	}
+	for _, key := range w.Created {
+		if _, ok := w.State.Foos[key]; !ok {
+			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s was created and is not there", key))
+		}
+	}
+	return f
+}
+
+func assignedToLive(w World) Finding {
+	f := Finding{
+		Title: fmt.Sprintf("every one of %d Foos and %d Deployments is assigned to a shard that lives (G2)", len(w.State.Foos), len(w.State.Deployments)),
+		Look:  "kubectl get foos,deployments -A --show-labels",
+	}
+	for kind, o := range all(w.State) {
+		if !slices.Contains(w.Live, o.Shard) {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s %s has shard %q, which does not live", kind, o.Key(), o.Shard))
+		}
+	}
+	return f
+}
+
+func assignedToOwner(w World) Finding {
+	f := Finding{Title: "every Foo is with the shard that the ring gives it to (G2)", Look: "kubectl get foos -A --show-labels"}
+	for _, foo := range sorted(w.State.Foos) {
+		if want := w.Owner(foo); foo.Shard != want {
+			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has shard %q, its owner is %q", foo.Key(), foo.Shard, want))
+		}
+	}
+	return f
+}
+
+func families(w World) Finding {
+	f := Finding{Title: "every Foo has one Deployment, and both are with the same shard (G4)", Look: "kubectl get foos,deployments -A --show-labels"}
+	controlled := map[types.UID][]census.Object{}
+	for _, d := range sorted(w.State.Deployments) {
+		controlled[d.Controller] = append(controlled[d.Controller], d)
+	}
+	for _, foo := range sorted(w.State.Foos) {
+		children := controlled[foo.UID]
+		if len(children) != 1 {
+			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s controls %d Deployments, not one", foo.Key(), len(children)))
+		}
+		for _, d := range children {
+			if d.Shard != foo.Shard {
+				f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has shard %q, its Deployment %s has %q", foo.Key(), foo.Shard, d.Name, d.Shard))
+			}
+		}
+	}
+	return f
+}
+
+func nothingDraining(w World) Finding {
+	f := Finding{Title: "nothing is left that a shard was asked to let go of", Look: "kubectl get foos,deployments -A --show-labels | grep drain"}
+	for kind, o := range all(w.State) {
+		if o.Draining {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s %s has a drain label", kind, o.Key()))
+		}
+	}
+	return f
+}
+
+func reconciled(w World) Finding {
+	f := Finding{Title: "every Foo was reconciled after its last edit, and its Deployment is what it asks for (G2)", Look: "kubectl get foos,deployments -A"}
+	controlled := map[types.UID]census.Object{}
+	for _, d := range w.State.Deployments {
+		controlled[d.Controller] = d
+	}
+	for _, foo := range sorted(w.State.Foos) {
+		if foo.Observed != foo.Generation {
+			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has generation %d, its status speaks of %d", foo.Key(), foo.Generation, foo.Observed))
+		}
+		if d, ok := controlled[foo.UID]; ok && d.Replicas != foo.Replicas {
+			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s asks for %d replicas, its Deployment for %d", foo.Key(), foo.Replicas, d.Replicas))
+		}
+	}
+	return f
+}
+
+func littleMovement(w World) Finding {
+	f := Finding{Title: "no Foo moved that did not have to (G5)", Look: "the log of the leading sharder"}
+	for _, m := range w.Movements {
+		if m.Moved > m.Needed {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s: %d Foos moved, %d had to", m.What, m.Moved, m.Needed))
+		}
+	}
+	return f
+}
+
+func exits(w World) Finding {
+	return Finding{Title: "no process ended but those that were told to, and these as they were told", Look: "the logs", Problems: w.Exits}
+}

@@ -1,0 +1,147 @@
+package checks
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/tools/demo/internal/census"
+)
+
+// good returns a world with three Foos at two shards in which nothing is wrong.
+func good() World {
+	s := &census.State{Foos: map[string]census.Object{}, Deployments: map[string]census.Object{}}
+	w := World{State: s, Live: []string{"a", "b"}, Owner: func(o census.Object) string { return owners[o.Name] }}
+	for name, shard := range owners {
+		foo := census.Object{Namespace: "n", Name: name, UID: types.UID(name), Shard: shard, Generation: 2, Observed: 2}
+		s.Foos[foo.Key()] = foo
+		d := census.Object{Namespace: "n", Name: "d" + name, UID: types.UID("d" + name), Controller: foo.UID, Shard: shard}
+		s.Deployments[d.Key()] = d
+		w.Created = append(w.Created, foo.Key())
+		w.Work = append(w.Work, work(foo.Key(), shard, 0, 2))
+	}
+	w.Movements = []Movement{{What: "join", Moved: 1, Needed: 1}}
+	return w
+}
+
+var owners = map[string]string{"x": "a", "y": "b", "z": "a"}
+
+// work returns work from and to a time in seconds.
+func work(foo, shard string, from, to int64) Work {
+	return Work{Foo: foo, Shard: shard, Process: shard + " (1)", From: time.Unix(from, 0), To: time.Unix(to, 0)}
+}
+
+func change(objects map[string]census.Object, key string, f func(*census.Object)) {
+	o := objects[key]
+	f(&o)
+	objects[key] = o
+}
+
+func TestAll(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*World)
+		want  []string // beginnings of the problems
+	}{
+		"all is well": {spoil: func(*World) {}},
+		"work of one shard after the other": {spoil: func(w *World) {
+			w.Work = append(w.Work, work("n/x", "b", 2, 3), work("n/x", "a", 3, 9), work("n/x", "a", 4, 5))
+		}},
+		"a create failed": {
+			spoil: func(w *World) { w.Refused = []string{"create Foo n/q: webhook says no"} },
+			want:  []string{"create Foo n/q: webhook says no"},
+		},
+		"nothing was created": {
+			spoil: func(w *World) { *w = World{State: &census.State{}} },
+			want:  []string{"nothing was created"},
+		},
+		"a Foo was lost": {
+			spoil: func(w *World) { delete(w.State.Foos, "n/x") },
+			want:  []string{"Foo n/x was created and is not there"},
+		},
+		"a Foo is unassigned": {
+			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Shard = "" }) },
+			want:  []string{`Foo n/x has shard ""`, `Foo n/x has shard "", its owner`, `Foo n/x has shard "", its Deployment`},
+		},
+		"a family is with a shard that is not its owner": {
+			spoil: func(w *World) {
+				change(w.State.Foos, "n/x", func(o *census.Object) { o.Shard = "b" })
+				change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Shard = "b" })
+			},
+			want: []string{`Foo n/x has shard "b", its owner is "a"`},
+		},
+		"a shard died": {
+			spoil: func(w *World) { w.Live = []string{"a"} },
+			want:  []string{`Foo n/y has shard "b", which does not live`, `Deployment n/dy has shard "b", which does not live`},
+		},
+		"a Deployment stayed behind": {
+			spoil: func(w *World) { change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Shard = "b" }) },
+			want:  []string{`Foo n/x has shard "a", its Deployment dx has "b"`},
+		},
+		"a Deployment is missing": {
+			spoil: func(w *World) { delete(w.State.Deployments, "n/dx") },
+			want:  []string{"Foo n/x controls 0 Deployments"},
+		},
+		"something drains": {
+			spoil: func(w *World) { change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Draining = true }) },
+			want:  []string{"Deployment n/dx has a drain label"},
+		},
+		"an edit was forgotten": {
+			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Generation = 3 }) },
+			want:  []string{"Foo n/x has generation 3, its status speaks of 2"},
+		},
+		"the Deployment is not what the Foo asks for": {
+			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Replicas = 1 }) },
+			want:  []string{"Foo n/x asks for 1 replicas, its Deployment for 0"},
+		},
+		"two shards at the same time": {
+			spoil: func(w *World) { w.Work = append(w.Work, work("n/x", "b", 1, 3)) },
+			want:  []string{"Foo n/x: a (1) and b (1) worked at the same time, for 1s"},
+		},
+		"two shards at the same time, with short work between": {
+			spoil: func(w *World) { w.Work = append(w.Work, work("n/x", "a", 0, 1), work("n/x", "b", 1, 3)) },
+			want:  []string{"Foo n/x: a (1) and b (1) worked at the same time, for 1s"},
+		},
+		"two processes under one name at the same time": {
+			spoil: func(w *World) {
+				second := work("n/x", "a", 1, 2)
+				second.Process = "a (2)"
+				w.Work = append(w.Work, second)
+			},
+			want: []string{"Foo n/x: a (1) and a (2) worked at the same time"},
+		},
+		"records are missing": {
+			spoil: func(w *World) { w.Work = nil },
+			want: []string{
+				"no shard recorded any work on Foo n/x", "no shard recorded any work on Foo n/y", "no shard recorded any work on Foo n/z",
+			},
+		},
+		"needless movement": {
+			spoil: func(w *World) { w.Movements[0].Moved = 2 },
+			want:  []string{"join: 2 Foos moved, 1 had to"},
+		},
+		"a process crashed": {
+			spoil: func(w *World) { w.Exits = []string{"sharder-1: exit status 2"} },
+			want:  []string{"sharder-1: exit status 2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := good()
+			test.spoil(&w)
+			var got []string
+			for _, finding := range All(w) {
+				got = append(got, finding.Problems...)
+			}
+			if len(got) != len(test.want) {
+				t.Fatalf("problems (-want +got):\n%s", cmp.Diff(test.want, got))
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("problem %d: %q, want it to begin with %q", i, got[i], want)
+				}
+			}
+		})
+	}
+}
