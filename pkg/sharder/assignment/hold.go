@@ -1,0 +1,98 @@
+package assignment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/sharder/leases"
+)
+
+// holdError ends a pass because the Lease of the shard could not be held.
+type holdError struct{ err error }
+
+func (e *holdError) Error() string { return fmt.Sprintf("hold the Lease of the shard: %v", e.err) }
+
+// waitError says that a shard without a Lease may still believe that it holds one.
+type waitError struct{ left time.Duration }
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("the shard may be there for another %s", e.left)
+}
+
+// hold makes sure that no process can be the shard until the Lease is given back.
+func (e *evacuation) hold(ctx context.Context) error {
+	if e.claim != nil || !canBeShard(e.key.Shard) {
+		return nil
+	}
+	var err error
+	if e.shard != nil {
+		e.claim, err = e.lock.Claim(ctx, e.key.Ring, e.shard.Namespace, e.shard.Name)
+		return err
+	}
+	namespace, duration, left := e.absence()
+	if left > 0 {
+		return &waitError{left}
+	}
+	if e.claim, err = e.lock.Create(ctx, e.key.Ring, namespace, e.key.Shard, duration); err != nil {
+		return err
+	}
+	e.created = true
+	return nil
+}
+
+// absence returns where the shard's Lease would be, how long it would last, and how long a process may still believe to hold
+// it.
+func (e *evacuation) absence() (namespace string, duration, left time.Duration) {
+	a := e.cfg.Tracker.Absence(e.key.Ring, e.key.Shard)
+	namespace, duration = a.Namespace, a.Duration
+	sc, ok := e.scopes.Get(e.key.Ring)
+	if ok && duration == 0 {
+		duration = membership.DefaultDuration
+		for _, s := range sc.Ring.Shards {
+			duration = max(duration, membership.Duration(s.Lease))
+		}
+	}
+	if ok && namespace == "" && len(sc.Ring.Shards) > 0 {
+		namespace = sc.Ring.Shards[0].Namespace
+	}
+	if namespace == "" {
+		namespace = e.cfg.Namespace
+	}
+	if a.Free {
+		return namespace, duration, 0
+	}
+	return namespace, duration, a.Since.Add(duration).Sub(e.cfg.Clock.Now())
+}
+
+// canBeShard says whether there can be a Lease of that name. A label may hold anything.
+func canBeShard(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
+
+// giveBack gives back the Lease of a shard that is not to be evacuated any more.
+func (c *Controller) giveBack(ctx context.Context, key shardKey) error {
+	all, err := c.cfg.LeaseLister.List(labels.SelectorFromSet(labels.Set{v1alpha1.LabelRing: key.Ring}))
+	if err != nil {
+		return fmt.Errorf("list leases of ring %q: %w", key.Ring, err)
+	}
+	for _, lease := range all {
+		if lease.Name != key.Shard || ptr.Deref(lease.Spec.HolderIdentity, "") != v1alpha1.HolderSharder {
+			continue
+		}
+		claim, err := c.lock.Claim(ctx, key.Ring, lease.Namespace, lease.Name)
+		if err == nil {
+			err = claim.Release(ctx)
+		}
+		if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, leases.ErrHeld) && !errors.Is(err, leases.ErrForeign) {
+			return err
+		}
+	}
+	return nil
+}

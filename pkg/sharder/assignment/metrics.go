@@ -1,0 +1,51 @@
+package assignment
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	audits, findings, evacuations, blocked, leaseConflicts *prometheus.CounterVec
+	auditDuration, evacuationDuration                      *prometheus.HistogramVec
+	auditObjects                                           *prometheus.GaugeVec
+}
+
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "clusterring_sharder_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "clusterring_sharder_" + name, Help: help,
+			Buckets: prometheus.ExponentialBuckets(0.01, 3, 10)}, labels)
+	}
+	m := &metrics{
+		audits: counter("audits_total",
+			"Passes over all objects of a ring, by result: clean (nothing to do), changed, incomplete (a resource could not be read or written) or failed.", "ring", "result"),
+		findings: counter("audit_findings_total",
+			"Objects that a pass over a ring found not to be where they belong, by finding: unassigned, evacuate (their shard is gone), misplaced, stray (a controlled object apart from its owner) or draining.", "ring", "finding"),
+		evacuations: counter("evacuations_total",
+			"Evacuations of shards that are gone and had objects, by result: empty (no objects left), remaining, held (the shard is back) or failed.", "ring", "result"),
+		blocked: counter("blocked_resources_total",
+			"Passes that had to leave out a resource because a right is missing or the resource is not served.", "ring", "resource"),
+		leaseConflicts: counter("evacuation_conflicts_total",
+			"Claims of a shard's Lease that somebody else's write came before. They are tried again.", "ring"),
+		auditDuration:      histogram("audit_duration_seconds", "Duration of a pass over all objects of a ring.", "ring"),
+		evacuationDuration: histogram("evacuation_duration_seconds", "Duration of an evacuation that moved objects.", "ring"),
+		auditObjects: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterring_sharder_audit_objects",
+			Help: "Objects that the last complete pass over a ring looked at."}, []string{"ring"}),
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, collector := range []prometheus.Collector{m.audits, m.findings, m.evacuations, m.blocked, m.leaseConflicts,
+		m.auditDuration, m.evacuationDuration, m.auditObjects} {
+		errs = append(errs, registerer.Register(collector))
+	}
+	return m, errors.Join(errs...)
+}
+
+// forget drops what a gauge says of a ring that is gone.
+func (m *metrics) forget(ring string) { m.auditObjects.DeleteLabelValues(ring) }
