@@ -8,6 +8,10 @@ MAKEFLAGS += --no-print-directory
 PKG ?= ./...
 # Tests, benchmarks or fuzz targets to run, a regular expression.
 RUN ?= .
+# Figures to measure, separated by commas; empty: all.
+ONLY ?=
+# More flags of the demo.
+DEMO_FLAGS ?=
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
@@ -34,7 +38,7 @@ clean: ## Remove what was built.
 
 .PHONY: build
 build: bin/devcluster ## Build the programs into bin/.
-	go build -o bin/ ./tools/sharder ./tools/demo ./sample-controller
+	go build -o bin/ ./tools/sharder ./tools/demo ./tools/bench ./sample-controller
 
 .PHONY: bin/devcluster
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.
@@ -65,6 +69,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s). RUN picks targets.
 .PHONY: bench
 bench: build ## Run the benchmarks. PKG picks packages, RUN benchmarks.
 	go test -run '^$$' -bench '$(RUN)' -benchmem $(PKG)
+
+.PHONY: figures
+figures: build ## Measure what it costs on a real control plane, see docs/benchmarks.md. ONLY picks figures.
+	bin/bench $(if $(ONLY),--only $(ONLY))
 
 ##@ Generate and verify
 
