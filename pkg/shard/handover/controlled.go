@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-
 )
 
 // controllerIndex is the name of the index of controlled objects by the UID of their controller.

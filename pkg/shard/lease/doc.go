@@ -19,6 +19,9 @@
 // only by a process that has held the Lease itself before, which is at least a grace period after the deadline, and that
 // writes with a resourceVersion fail once the object has changed hands.
 //
+// Whoever deletes the Lease of a live process by hand takes away what the others wait for: a second process of that name
+// could start at once, while the first finds out only at its next renewal.
+//
 // # Clocks
 //
 // Nothing is assumed about what clocks read, only that they run at about the same rate on all machines. A process never
@@ -42,6 +45,8 @@
 //   - Two processes with one identity (two containers of one pod, or a fixed identity in the configuration). Both would
 //     renew in turn, each taking the other's Lease for its own. Rule: a renewal time that this process did not write means
 //     lost.
+//   - Two renewals within one second. The elector compares records whose times have whole seconds, misses the second renewal
+//     and takes the Lease up to a second before it has run out. Rule: compare microseconds.
 //   - The request that waits. A write passes the fence and then waits for a connection until the Lease has been lost. Rule:
 //     requests under way are cancelled when the Lease is lost, and the fence looks again when the body is read, which
 //     is the last moment before the bytes leave.

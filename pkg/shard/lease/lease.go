@@ -85,9 +85,9 @@ func (l *Lease) Run(ctx context.Context, run func(ctx context.Context) error) er
 	logger := klog.FromContext(ctx).WithValues("lease", klog.KRef(l.cfg.Namespace, l.cfg.Name))
 	ctx = klog.NewContext(ctx, logger)
 
-	// The elector goes on when ctx ends: the Lease must be held as long as there is work. It speaks of leaders, so
-	// what it has to say is kept for those who ask for detail.
-	electorCtx, stopElector := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), logger.V(4)))
+	// The elector goes on when ctx ends: the Lease must be held as long as there is work. What it would log, in terms of
+	// leaders, the lock logs in ours.
+	electorCtx, stopElector := context.WithCancel(klog.NewContext(context.WithoutCancel(ctx), klog.Logger{}))
 	stopOnLoss := context.AfterFunc(l.over, stopElector)
 	defer stopOnLoss()
 

@@ -27,7 +27,7 @@ const maxRenewals = 100
 type lock struct {
 	lease  *Lease
 	client coordinationv1client.LeaseInterface
-	// logger is the caller's: the context that the elector passes on is for details.
+	// logger is the caller's; the elector's context has none.
 	logger klog.Logger
 
 	// seen is the Lease as last read or written.
@@ -48,17 +48,18 @@ func newLock(l *Lease, logger klog.Logger) *lock {
 }
 
 // Get reads the Lease, and finds out whether it was lost.
-func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	if err := l.lease.failure(); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	ctx, cancel := context.WithTimeout(elector, l.lease.cfg.attemptTimeout())
 	defer cancel()
 	lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) && l.held {
 		return nil, nil, l.lease.lose(errors.New("it was deleted"))
 	}
 	if err != nil {
+		l.logFailure(elector, err)
 		return nil, nil, err
 	}
 	if err := l.checkHeld(lease); err != nil {
@@ -78,7 +79,9 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	case record.LeaseDurationSeconds <= 0:
 		record.LeaseDurationSeconds = int(DefaultDuration / time.Second)
 	}
-	raw, err := json.Marshal(record)
+	// By these bytes the elector notices that somebody has renewed. The record would not do: as JSON, it has whole seconds,
+	// and a Lease that is renewed twice within one would be taken up to a second too early.
+	raw, err := json.Marshal(lease.Spec)
 	return record, raw, err
 }
 
@@ -134,6 +137,17 @@ func (l *lock) logWaiting() {
 	l.logger.Info("Waiting for the Lease: another process holds it", "holder", holder, "renewed", l.seen.Spec.RenewTime)
 }
 
+// logFailure logs the failure of a request, unless it is in the nature of things.
+func (l *lock) logFailure(elector context.Context, err error) {
+	switch {
+	case elector.Err() != nil, apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+	case l.held:
+		l.logger.Error(err, "Lease not renewed, trying again", "remaining", l.lease.remaining())
+	default:
+		l.logger.Error(err, "Lease not acquired, trying again")
+	}
+}
+
 // Create creates the Lease, unless it was ours once.
 func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	if l.held {
@@ -156,7 +170,7 @@ func (l *lock) Update(ctx context.Context, record resourcelock.LeaderElectionRec
 }
 
 func (l *lock) write(
-	ctx context.Context, lease *coordinationv1.Lease, record resourcelock.LeaderElectionRecord,
+	elector context.Context, lease *coordinationv1.Lease, record resourcelock.LeaderElectionRecord,
 	send func(context.Context, *coordinationv1.Lease) (*coordinationv1.Lease, error),
 ) error {
 	if err := context.Cause(l.lease.over); err != nil {
@@ -175,15 +189,13 @@ func (l *lock) write(
 	}
 	l.renewals = append(l.renewals, renewal)
 
-	timeout, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	ctx, cancel := context.WithTimeout(elector, l.lease.cfg.attemptTimeout())
 	defer cancel()
 	sent := l.lease.clock()
-	written, err := send(timeout, lease)
+	written, err := send(ctx, lease)
 	if err != nil {
 		l.lease.metrics.failed()
-		if l.held && !apierrors.IsConflict(err) && ctx.Err() == nil {
-			l.logger.Info("Lease not renewed, trying again", "err", err, "remaining", l.lease.remaining())
-		}
+		l.logFailure(elector, err)
 		return err
 	}
 	if !l.held {

@@ -1,0 +1,350 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+func TestRunHoldsRenewsAndReleases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		api.change("shard-a", func(l *coordinationv1.Lease) {
+			l.Labels = map[string]string{"state": "dead", "ring": "an old one"}
+			l.Spec.LeaseTransitions = ptr.To[int32](4)
+		})
+		l, _ := testLease(t, api, "me")
+		if l.Valid() || !l.Deadline().IsZero() {
+			t.Errorf("before Run: valid %v, deadline %s", l.Valid(), l.Deadline())
+		}
+		r := start(l, false)
+		<-r.started
+		first := api.get("shard-a")
+		for range 60 {
+			time.Sleep(time.Second)
+			if !l.Valid() || time.Until(l.Deadline()) < 12*time.Second {
+				t.Fatalf("not renewed: valid %v, deadline in %s", l.Valid(), time.Until(l.Deadline()))
+			}
+		}
+		got := api.get("shard-a")
+		if !got.Spec.RenewTime.After(first.Spec.RenewTime.Time) || !got.Spec.AcquireTime.Equal(first.Spec.AcquireTime) {
+			t.Errorf("renew time %s, acquire time %s; first %s, %s",
+				got.Spec.RenewTime, got.Spec.AcquireTime, first.Spec.RenewTime, first.Spec.AcquireTime)
+		}
+		if diff := cmp.Diff(map[string]string{"state": "dead", "ring": "r"}, got.Labels); diff != "" {
+			t.Errorf("labels (-want +got):\n%s", diff)
+		}
+		if d, n := *got.Spec.LeaseDurationSeconds, *got.Spec.LeaseTransitions; d != 15 || n != 5 {
+			t.Errorf("duration %d, transitions %d", d, n)
+		}
+
+		r.cancel()
+		<-r.returned
+		if r.err != nil || api.holder("shard-a") != "" || l.Valid() {
+			t.Errorf("after the end: error %v, holder %q, valid %v", r.err, api.holder("shard-a"), l.Valid())
+		}
+		if err := l.Run(t.Context(), nil); err == nil {
+			t.Error("ran twice")
+		}
+	})
+}
+
+func TestRunReturnsTheErrorOfTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, _ := testLease(t, api, "me")
+		want := errors.New("disk full")
+		err := l.Run(t.Context(), func(context.Context) error { return want })
+		if err != want || api.holder("shard-a") != "" {
+			t.Errorf("error %v, holder %q", err, api.holder("shard-a"))
+		}
+	})
+}
+
+// A Lease that was held and is another's for however short a time must stay lost, whatever it looks like afterwards.
+func TestLostStaysLost(t *testing.T) {
+	for name, tc := range map[string]struct {
+		meanwhile  func(api *fakeAPI, before *coordinationv1.Lease)
+		wantHolder string
+	}{
+		"taken by the sharder": {
+			meanwhile:  func(api *fakeAPI, _ *coordinationv1.Lease) { api.setHolder("shard-a", v1alpha1.HolderSharder) },
+			wantHolder: v1alpha1.HolderSharder,
+		},
+		"taken, emptied, given back": {
+			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
+				api.setHolder("shard-a", v1alpha1.HolderSharder)
+				api.setHolder("shard-a", "")
+			},
+		},
+		"taken by another process": {
+			meanwhile:  func(api *fakeAPI, _ *coordinationv1.Lease) { api.setHolder("shard-a", "other") },
+			wantHolder: "other",
+		},
+		"deleted": {
+			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) { api.delete("shard-a") },
+		},
+		"deleted and created without holder": {
+			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
+				api.delete("shard-a")
+				api.setHolder("shard-a", "")
+			},
+		},
+		"deleted and restored from a backup": {
+			meanwhile: func(api *fakeAPI, before *coordinationv1.Lease) {
+				api.delete("shard-a")
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec = before.Spec })
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newFakeAPI()
+				l, f := testLease(t, api, "me")
+				r := start(l, true)
+				<-r.started
+				time.Sleep(5 * time.Second)
+
+				f.set(hang, nil) // the process cannot reach the API server, or is paused
+				time.Sleep(3 * time.Second)
+				tc.meanwhile(api, api.get("shard-a"))
+				changed := api.get("shard-a")
+				f.set(nil, nil)
+
+				<-r.work.Done()
+				if l.Valid() {
+					t.Error("valid after it was lost")
+				}
+				if err := context.Cause(r.work); !errors.Is(err, ErrLost) {
+					t.Errorf("cause of the end of work: %v", err)
+				}
+				time.Sleep(time.Minute) // no way back
+				close(r.finish)
+				<-r.returned
+				if !errors.Is(r.err, ErrLost) {
+					t.Errorf("error %v", r.err)
+				}
+				if tc.wantHolder != "" || name == "deleted" {
+					if diff := cmp.Diff(changed, api.get("shard-a")); diff != "" {
+						t.Errorf("the Lease was written after it was lost (-before +after):\n%s", diff)
+					}
+				}
+				if got := api.holder("shard-a"); got != tc.wantHolder && got != "" {
+					t.Errorf("holder %q", got)
+				}
+			})
+		})
+	}
+}
+
+// Nothing of what the API server or the network does to renewals may let the work go on after the moment when others
+// may take the Lease.
+func TestWorkStopsBeforeTheLeaseRunsOut(t *testing.T) {
+	for name, fault := range map[string]func(*http.Request) error{
+		"nothing comes back":  hang,
+		"refused":             refuse,
+		"slower than allowed": delay(6 * time.Second),
+		"sometimes slow": func(req *http.Request) error {
+			if req.Method == http.MethodPut {
+				return hang(req)
+			}
+			return delay(4 * time.Second)(req)
+		},
+	} {
+		for _, duration := range []time.Duration{2 * time.Second, 3 * time.Second, 15 * time.Second} {
+			t.Run(fmt.Sprintf("%s/%s", name, duration), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					api := newFakeAPI()
+					l, f := testLease(t, api, "me", func(c *Config) { c.Duration = duration })
+					r := start(l, false)
+					<-r.started
+					time.Sleep(duration)
+					f.set(fault, nil)
+					<-r.returned
+					renewed := api.get("shard-a").Spec.RenewTime
+					if left := renewed.Add(duration).Sub(r.stopped); left < 0 || left >= duration {
+						t.Errorf("the work stopped %s before the Lease ran out", left)
+					}
+					if !errors.Is(r.err, ErrLost) {
+						t.Errorf("error %v", r.err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestDeadlineCountsFromBeforeTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, f := testLease(t, api, "me")
+		f.set(nil, delay(4*time.Second)) // applied at once, answered later
+		r := start(l, false)
+		<-r.started
+		for range 100 {
+			time.Sleep(time.Second)
+			renewed := api.get("shard-a").Spec.RenewTime
+			if late := l.Deadline().Sub(renewed.Add(15 * time.Second)); late > 0 {
+				t.Fatalf("the deadline is %s later than others see it", late)
+			}
+		}
+		r.cancel()
+		<-r.returned
+	})
+}
+
+func TestLostAnswerIsNotALostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, f := testLease(t, api, "me")
+		r := start(l, false)
+		<-r.started
+		time.Sleep(3 * time.Second)
+		deadline := l.Deadline()
+		f.set(nil, func(req *http.Request) error {
+			if req.Method == http.MethodPut {
+				return errors.New("connection reset")
+			}
+			return nil
+		})
+		time.Sleep(5 * time.Second) // two renewals are applied, none is answered
+		if !l.Deadline().Equal(deadline) {
+			t.Errorf("deadline moved by %s without an answer", l.Deadline().Sub(deadline))
+		}
+		if !api.get("shard-a").Spec.RenewTime.Add(15 * time.Second).After(deadline) {
+			t.Fatal("no renewal was applied")
+		}
+		f.set(nil, nil)
+		time.Sleep(5 * time.Second)
+		if !l.Valid() || !l.Deadline().After(deadline) || r.work.Err() != nil {
+			t.Errorf("valid %v, deadline %s, work %v", l.Valid(), l.Deadline(), r.work.Err())
+		}
+		r.cancel()
+		<-r.returned
+	})
+}
+
+func TestTwoProcessesWithOneIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		older, _ := testLease(t, api, "me")
+		first := start(older, false)
+		<-first.started
+		time.Sleep(time.Minute + 300*time.Millisecond) // in step, both would write the same renewal times
+		newer, _ := testLease(t, api, "me")
+		second := start(newer, false)
+		<-second.started // like a container that is started again: it goes on at once
+		time.Sleep(3 * time.Second)
+		if older.Valid() || !newer.Valid() {
+			t.Errorf("older valid %v, newer valid %v", older.Valid(), newer.Valid())
+		}
+		<-first.returned
+		if !errors.Is(first.err, ErrLost) {
+			t.Errorf("error of the older: %v", first.err)
+		}
+		time.Sleep(time.Minute)
+		if !newer.Valid() || api.holder("shard-a") != "me" {
+			t.Errorf("newer valid %v, holder %q", newer.Valid(), api.holder("shard-a"))
+		}
+		second.cancel()
+		<-second.returned
+	})
+}
+
+func TestReleaseComesAfterTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, _ := testLease(t, api, "me")
+		worked := false
+		api.written = func(_ string, lease *coordinationv1.Lease) {
+			if *lease.Spec.HolderIdentity == "" && (!worked || l.Valid()) {
+				t.Errorf("released: work ended %v, valid %v", worked, l.Valid())
+			}
+		}
+		r := start(l, true)
+		<-r.started
+		r.cancel()
+		<-r.work.Done()
+		for range 25 {
+			time.Sleep(time.Second)
+			if !l.Valid() || api.holder("shard-a") != "me" {
+				t.Fatalf("valid %v, holder %q, while the work goes on", l.Valid(), api.holder("shard-a"))
+			}
+		}
+		worked = true
+		close(r.finish)
+		<-r.returned
+		if r.err != nil || api.holder("shard-a") != "" {
+			t.Errorf("error %v, holder %q", r.err, api.holder("shard-a"))
+		}
+	})
+}
+
+func TestShutdownTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, _ := testLease(t, api, "me", func(c *Config) { c.ShutdownTimeout = 20 * time.Second })
+		r := start(l, true)
+		<-r.started
+		r.cancel()
+		time.Sleep(19 * time.Second)
+		if !l.Valid() {
+			t.Error("not valid before the timeout")
+		}
+		time.Sleep(2 * time.Second)
+		renewed := api.get("shard-a").Spec.RenewTime
+		time.Sleep(time.Minute)
+		if l.Valid() || !renewed.Equal(api.get("shard-a").Spec.RenewTime) {
+			t.Errorf("valid %v, renewed at %s and %s", l.Valid(), renewed, api.get("shard-a").Spec.RenewTime)
+		}
+		close(r.finish)
+		<-r.returned
+		if !errors.Is(r.err, ErrLost) {
+			t.Errorf("error %v", r.err)
+		}
+	})
+}
+
+func TestReleaseIsNotWaitedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, f := testLease(t, api, "me")
+		r := start(l, false)
+		<-r.started
+		f.set(hang, nil)
+		r.cancel()
+		begin := time.Now()
+		<-r.returned
+		if took := time.Since(begin); took > 10*time.Second || r.err != nil {
+			t.Errorf("took %s, error %v", took, r.err)
+		}
+	})
+}
+
+func TestPanicDoesNotRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, _ := testLease(t, api, "me")
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_ = l.Run(t.Context(), func(context.Context) error { panic("out of luck") })
+		}()
+		if l.Valid() || api.holder("shard-a") != "me" {
+			t.Errorf("valid %v, holder %q", l.Valid(), api.holder("shard-a"))
+		}
+	})
+}
