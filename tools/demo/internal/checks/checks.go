@@ -5,9 +5,11 @@ package checks
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/clusterring/clusterring/sample-controller/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
@@ -21,8 +23,9 @@ type World struct {
 	Owner func(foo census.Object) string
 	// Created are the keys of the Foos that the API server said it created, Refused what it said when it did not.
 	Created, Refused []string
-	// Work is what the shards recorded.
-	Work []Work
+	// Work is what the shards recorded, Died the time at which those that were killed are known to have been dead.
+	Work []record.Interval
+	Died map[record.Worker]time.Time
 	// Movements are the changes of the ring and what moved in them.
 	Movements []Movement
 	// Exits are processes that ended when or how they should not have.

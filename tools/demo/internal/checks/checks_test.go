@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/clusterring/clusterring/sample-controller/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
@@ -30,8 +31,11 @@ func good() World {
 var owners = map[string]string{"x": "a", "y": "b", "z": "a"}
 
 // work returns work from and to a time in seconds.
-func work(foo, shard string, from, to int64) Work {
-	return Work{Foo: foo, Shard: shard, Process: shard + " (1)", From: time.Unix(from, 0), To: time.Unix(to, 0)}
+func work(foo, shard string, from, to int64) record.Interval {
+	return record.Interval{
+		Key: foo, UID: types.UID(foo), Worker: record.Worker{Shard: shard, Holder: shard + "_1", PID: 1},
+		Begin: time.Unix(from, 0), End: time.Unix(to, 0),
+	}
 }
 
 func change(objects map[string]census.Object, key string, f func(*census.Object)) {
@@ -96,21 +100,31 @@ func TestAll(t *testing.T) {
 			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Replicas = 1 }) },
 			want:  []string{"Foo n/x asks for 1 replicas, its Deployment for 0"},
 		},
+		"work that a kill cut short": {spoil: func(w *World) {
+			open := work("n/x", "a", 3, 3)
+			open.End, open.Worker.PID = time.Time{}, 2
+			w.Work = append(w.Work, open, work("n/x", "b", 5, 6))
+			w.Died = map[record.Worker]time.Time{open.Worker: time.Unix(4, 0)}
+		}},
+		"work that never ended": {
+			spoil: func(w *World) {
+				open := work("n/x", "a", 3, 3)
+				open.End = time.Time{}
+				w.Work = append(w.Work, open, work("n/x", "b", 5, 6))
+			},
+			want: []string{"two at once: a_1"},
+		},
 		"two shards at the same time": {
 			spoil: func(w *World) { w.Work = append(w.Work, work("n/x", "b", 1, 3)) },
-			want:  []string{"Foo n/x: a (1) and b (1) worked at the same time, for 1s"},
-		},
-		"two shards at the same time, with short work between": {
-			spoil: func(w *World) { w.Work = append(w.Work, work("n/x", "a", 0, 1), work("n/x", "b", 1, 3)) },
-			want:  []string{"Foo n/x: a (1) and b (1) worked at the same time, for 1s"},
+			want:  []string{"two at once: a_1"},
 		},
 		"two processes under one name at the same time": {
 			spoil: func(w *World) {
 				second := work("n/x", "a", 1, 2)
-				second.Process = "a (2)"
+				second.Worker.Holder = "a_2"
 				w.Work = append(w.Work, second)
 			},
-			want: []string{"Foo n/x: a (1) and a (2) worked at the same time"},
+			want: []string{"two at once: a_1"},
 		},
 		"records are missing": {
 			spoil: func(w *World) { w.Work = nil },

@@ -3,47 +3,26 @@ package checks
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-	"time"
 
+	"github.com/clusterring/clusterring/sample-controller/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
-// Work is a time during which a process worked on a Foo.
-type Work struct {
-	Foo string // its key
-	// Shard is the name of the shard, Process tells apart processes that were the same shard one after the other.
-	Shard, Process string
-	From, To       time.Time
-}
-
-// oneWorker finds work of two processes on one Foo at the same time. That no record is missing is checked, too: a shard
-// that recorded nothing would have done nothing wrong.
+// oneWorker finds work of two processes on one Foo at the same time. That every Foo has a record is checked, too: shards
+// that record nothing would do nothing wrong.
 func oneWorker(w World) Finding {
+	workers, worked := map[record.Worker]bool{}, map[string]bool{}
+	for _, i := range w.Work {
+		workers[i.Worker], worked[i.Key] = true, true
+	}
 	f := Finding{
-		Title: fmt.Sprintf("never did two shards work on one Foo at the same time, in %d records of their work (G1)", len(w.Work)),
+		Title: fmt.Sprintf("never did two shards work on one Foo at the same time, in %d recorded pieces of work by %d processes (G1)", len(w.Work), len(workers)),
 		Look:  "the records of the shards",
 	}
-	work := slices.Clone(w.Work)
-	slices.SortFunc(work, func(a, b Work) int { return cmp.Or(cmp.Compare(a.Foo, b.Foo), a.From.Compare(b.From)) })
-	var last Work // of the Foo, the one that ends last
-	worked := map[string]bool{}
-	for _, now := range work {
-		worked[now.Foo] = true
-		if now.To.Before(now.From) {
-			f.Problems = append(f.Problems, fmt.Sprintf("the record of shard %s on Foo %s ends before it begins", now.Shard, now.Foo))
-		}
-		if now.Foo != last.Foo {
-			last = now
-			continue
-		}
-		if now.Process != last.Process && now.From.Before(last.To) {
-			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s: %s and %s worked at the same time, for %v from %s", now.Foo, last.Process, now.Process,
-				earlier(now.To, last.To).Sub(now.From), now.From.Format(time.RFC3339Nano)))
-		}
-		if now.To.After(last.To) {
-			last = now
-		}
+	for _, o := range record.Overlaps(w.Work, w.Died) {
+		f.Problems = append(f.Problems, o.String())
 	}
 	for _, foo := range sorted(w.State.Foos) {
 		if !worked[foo.Key()] {
@@ -53,20 +32,8 @@ func oneWorker(w World) Finding {
 	return f
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
 func sorted(objects map[string]census.Object) []census.Object {
-	list := make([]census.Object, 0, len(objects))
-	for _, o := range objects {
-		list = append(list, o)
-	}
-	slices.SortFunc(list, func(a, b census.Object) int { return cmp.Compare(a.Key(), b.Key()) })
-	return list
+	return slices.SortedFunc(maps.Values(objects), func(a, b census.Object) int { return cmp.Compare(a.Key(), b.Key()) })
 }
 
 // all yields all objects with their kind.
