@@ -81,7 +81,7 @@ generate: ## Generate deep copies, clients and CRD manifests.
 	hack/update-codegen.sh
 
 .PHONY: verify
-verify: verify-generated verify-modules verify-format vet lint verify-docs ## Check everything but the tests. Changes nothing.
+verify: verify-format verify-docs verify-generated verify-modules vet lint ## Check everything but the tests. Changes nothing.
 
 .PHONY: verify-generated
 verify-generated: ## Check that the generated files are up to date.
