@@ -45,6 +45,8 @@
 //   - Two processes with one identity (two containers of one pod, or a fixed identity in the configuration). Both would
 //     renew in turn, each taking the other's Lease for its own. Rule: a renewal time that this process did not write means
 //     lost.
+//   - The renewal that looks like the one before. After a lost answer, the elector writes the same renewal time once more. Others
+//     see no change and count from the first, this process would count from the second. Rule: each write has its own time.
 //   - Two renewals within one second. The elector compares records whose times have whole seconds, misses the second renewal
 //     and takes the Lease up to a second before it has run out. Rule: compare microseconds.
 //   - The request that waits. A write passes the fence and then waits for a connection until the Lease has been lost. Rule:

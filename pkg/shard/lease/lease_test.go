@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -229,6 +230,42 @@ func TestLostAnswerIsNotALostLease(t *testing.T) {
 		if !l.Valid() || !l.Deadline().After(deadline) || r.work.Err() != nil {
 			t.Errorf("valid %v, deadline %s, work %v", l.Valid(), l.Deadline(), r.work.Err())
 		}
+		r.cancel()
+		<-r.returned
+	})
+}
+
+// A regression test: after a lost answer, the elector of client-go writes the renewal time of the lost one again. Others do
+// not see that as a renewal, so the deadline must not count from it.
+func TestEveryRenewalShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, f := testLease(t, api, "me")
+		var last *metav1.MicroTime
+		var since time.Time // when others last saw a renewal
+		api.written = func(_ string, lease *coordinationv1.Lease) {
+			if !lease.Spec.RenewTime.Equal(last) {
+				last, since = lease.Spec.RenewTime.DeepCopy(), time.Now()
+			}
+		}
+		r := start(l, false)
+		<-r.started
+		n := 0
+		f.set(nil, func(req *http.Request) error {
+			if n++; n%3 == 1 { // the first write of three requests: write, read, write
+				return hang(req)
+			}
+			return nil
+		})
+		for range 60 {
+			time.Sleep(time.Second)
+			api.mu.Lock()
+			if late := l.Deadline().Sub(since.Add(15 * time.Second)); l.Valid() && late > 0 {
+				t.Errorf("the deadline is %s later than others see it", late)
+			}
+			api.mu.Unlock()
+		}
+		f.set(nil, nil)
 		r.cancel()
 		<-r.returned
 	})

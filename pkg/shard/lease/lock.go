@@ -177,8 +177,9 @@ func (l *lock) write(
 		return err
 	}
 	record.LeaseDurationSeconds = int(l.lease.cfg.Duration / time.Second)
-	// Microseconds are what comes back from the API server.
-	record.RenewTime = metav1.Time{Time: record.RenewTime.Truncate(time.Microsecond)}
+	// The elector's time is when it began, and it writes the same one again after a write of which it has not heard. Nobody
+	// would notice that second write, but the deadline would count from it.
+	record.RenewTime = metav1.Time{Time: l.nextRenewal(lease)}
 	lease.Spec = resourcelock.LeaderElectionRecordToLeaseSpec(&record)
 	for key, value := range l.lease.cfg.Labels {
 		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
@@ -204,6 +205,15 @@ func (l *lock) write(
 	l.seen, l.held, l.renewals = written, true, []metav1.MicroTime{renewal}
 	l.lease.renewed(sent)
 	return nil
+}
+
+// nextRenewal returns the time, in the microseconds that a Lease has, and makes sure that it is another than in the Lease.
+func (l *lock) nextRenewal(lease *coordinationv1.Lease) time.Time {
+	now := metav1.NowMicro().Truncate(time.Microsecond)
+	if old := lease.Spec.RenewTime; old != nil && old.Time.Equal(now) {
+		now = now.Add(time.Microsecond)
+	}
+	return now
 }
 
 // release gives the Lease up if it is ours, so that nobody has to wait until it has run out. It is called after all work
