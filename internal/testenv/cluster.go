@@ -64,6 +64,10 @@ func (c *Cluster) connect(ctx context.Context, root string, opts Options) error 
 			return err
 		}
 	}
+	if c.server != nil && len(crds) > 0 && !opts.WithoutControllerManager {
+		// The garbage collector looks for new resources every 30 seconds, and when it starts.
+		return c.RestartComponent(ctx, ControllerManager)
+	}
 	return nil
 }
 
