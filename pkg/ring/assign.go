@@ -43,9 +43,9 @@ func assign(members []Member) []int32 {
 }
 
 func candidatesOf(members []Member) []candidate {
-	total := 0
+	total := uint64(0)
 	for _, m := range members {
-		total += m.Weight
+		total += uint64(m.Weight)
 	}
 	candidates := make([]candidate, len(members))
 	for i, m := range members {
@@ -53,7 +53,7 @@ func candidatesOf(members []Member) []candidate {
 			seed:   seed(m.Name),
 			weight: uint64(m.Weight),
 			index:  int32(i),
-			free:   capacity(m.Weight, total),
+			free:   capacity(uint64(m.Weight), total),
 		}
 	}
 	return candidates
@@ -61,8 +61,8 @@ func candidatesOf(members []Member) []candidate {
 
 // capacity is the member's share of the slots times 1+ε, rounded up. All capacities together are at least Slots, so that
 // the candidates cannot run out before the slots do.
-func capacity(weight, total int) int {
-	over, under := uint64(Slots)*(100+excessPercent)*uint64(weight), uint64(total)*100
+func capacity(weight, total uint64) int {
+	over, under := Slots*(100+excessPercent)*weight, total*100
 	return int((over + under - 1) / under)
 }
 

@@ -37,14 +37,14 @@ func referenceOwners(members []Member) []string {
 		draw   uint64
 		log    uint64
 	}
-	total := 0
+	total := int64(0)
 	for _, m := range members {
-		total += max(m.Weight, 1)
+		total += int64(max(m.Weight, 1))
 	}
-	given := map[string]int{}
+	given := map[string]int64{}
 	full := func(m Member) bool {
 		// given ≥ slots × 1.03 × weight / total
-		return given[m.Name]*100*total >= 16384*103*max(m.Weight, 1)
+		return given[m.Name]*100*total >= 16384*103*int64(max(m.Weight, 1))
 	}
 	owners := make([]string, 16384)
 	for slot := range owners {
