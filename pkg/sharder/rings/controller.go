@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
@@ -51,22 +53,25 @@ type Config struct {
 	Recorder                          events.EventRecorder
 	// Registerer takes the metrics. None are registered without it.
 	Registerer prometheus.Registerer
+	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
+	MetricsProvider workqueue.MetricsProvider
 	// Clock is the real one by default.
 	Clock clock.WithTicker
 }
 
 // Controller is the ring controller.
 type Controller struct {
-	cfg      Config
-	worker   *worker.Worker[string]
+	cfg     Config
+	metrics *metrics
+	// worker and webhooks are those of the present run.
+	worker   atomic.Pointer[worker.Worker[string]]
 	webhooks cache.SharedIndexInformer
-	metrics  *metrics
 
 	mu          sync.Mutex
 	permissions map[string]permissions
 }
 
-// New returns a Controller. It does nothing until Run, which can be called once.
+// New returns a Controller. It does nothing until Run.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Kube == nil || cfg.Client == nil || cfg.Rings == nil || cfg.Snapshots == nil || cfg.Certificates == nil || cfg.Recorder == nil {
 		return nil, errors.New("rings: Kube, Client, Rings, Snapshots, Certificates and Recorder are required")
@@ -94,19 +99,22 @@ func New(cfg Config) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{cfg: cfg, metrics: m, permissions: map[string]permissions{}}
-	c.worker, err = worker.New(worker.Config[string]{Name: "rings", Sync: c.sync, Workers: cfg.Workers, Clock: cfg.Clock})
-	if err != nil {
-		return nil, err
+	cfg.Snapshots.Subscribe(c.add)
+	cfg.Certificates.Subscribe(c.addAll)
+	return c, nil
+}
+
+// add queues the ring, if the controller runs.
+func (c *Controller) add(ring string) {
+	if w := c.worker.Load(); w != nil {
+		w.Add(ring)
 	}
-	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Kube, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
-		o.LabelSelector = v1alpha1.LabelRing
-	})
-	_, err = c.webhooks.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.webhookEvent,
-		UpdateFunc: func(old, new any) { c.webhookEvent(old); c.webhookEvent(new) },
-		DeleteFunc: c.webhookEvent,
-	})
-	return c, err
+}
+
+func (c *Controller) addAll() {
+	for name := range c.cfg.Snapshots.List() {
+		c.add(name)
+	}
 }
 
 // webhookEvent queues the ring of a webhook configuration.
@@ -115,25 +123,39 @@ func (c *Controller) webhookEvent(obj any) {
 		obj = tombstone.Obj
 	}
 	if o, ok := obj.(metav1.Object); ok && o.GetLabels()[v1alpha1.LabelRing] != "" {
-		c.worker.Add(o.GetLabels()[v1alpha1.LabelRing])
+		c.add(o.GetLabels()[v1alpha1.LabelRing])
 	}
 }
 
-// Run works until the context ends.
+// Run works until the context ends. It may be called again afterwards.
 func (c *Controller) Run(ctx context.Context) error {
+	w, err := worker.New(worker.Config[string]{
+		Name: "rings", Sync: c.sync, Workers: c.cfg.Workers, MetricsProvider: c.cfg.MetricsProvider, Clock: c.cfg.Clock,
+	})
+	if err != nil {
+		return err
+	}
+	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(c.cfg.Kube, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
+		o.LabelSelector = v1alpha1.LabelRing
+	})
+	if _, err := c.webhooks.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    c.webhookEvent,
+		UpdateFunc: func(old, new any) { c.webhookEvent(old); c.webhookEvent(new) },
+		DeleteFunc: c.webhookEvent,
+	}); err != nil {
+		return err
+	}
+	c.worker.Store(w)
+	defer c.worker.Store(nil)
+
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.webhooks.RunWithContext(ctx) })
 	if !cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
 		return nil
 	}
-	c.cfg.Snapshots.Subscribe(c.worker.Add)
-	c.cfg.Certificates.Subscribe(func() {
-		for name := range c.cfg.Snapshots.List() {
-			c.worker.Add(name)
-		}
-	})
-	return c.worker.Run(ctx)
+	c.addAll()
+	return w.Run(ctx)
 }
 
 // sync brings one ring into effect.

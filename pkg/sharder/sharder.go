@@ -1,0 +1,335 @@
+package sharder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	coordinationinformers "k8s.io/client-go/informers/coordination/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+
+	ringscheme "github.com/clusterring/clusterring/generated/clientset/versioned/scheme"
+	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/internal/clientmetrics"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/admission"
+	"github.com/clusterring/clusterring/pkg/sharder/certificates"
+	"github.com/clusterring/clusterring/pkg/sharder/config"
+	"github.com/clusterring/clusterring/pkg/sharder/leases"
+	"github.com/clusterring/clusterring/pkg/sharder/relabel"
+	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/sharder/unassigned"
+)
+
+// Sharder is one replica.
+type Sharder struct {
+	cfg      config.Sharder
+	rest     *rest.Config
+	clients  *clients
+	registry *prometheus.Registry
+	queues   *clientmetrics.WorkqueueProvider
+
+	rings, leases, namespaces cache.SharedIndexInformer
+	resolver                  *resources.Resolver
+	snapshots                 *snapshot.Cache
+	tracker                   *leases.Tracker
+	certificates              certificates.Source
+	broadcaster               events.EventBroadcaster
+	recorder                  events.EventRecorder
+	term                      *term
+	writes                    *relabel.Metrics
+	unassigned                *unassigned.Controller
+	controllers               *controllers
+}
+
+// New returns a replica that does nothing yet. It reads the kubeconfig and certificate files, but makes no requests. Its
+// metrics, and whatever else is in the registry, are served with its health.
+func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration of the sharder: %w", err)
+	}
+	restConfig, err := clientConfig(cfg.Client)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sharder{cfg: cfg, rest: restConfig, registry: registry, term: newTerm()}
+	if err := registry.Register(s.term.leading); err != nil {
+		return nil, err
+	}
+	s.queues = clientmetrics.NewWorkqueueProvider(s.registry)
+	if s.clients, err = newClients(restConfig); err != nil {
+		return nil, err
+	}
+	if err := s.newInformers(); err != nil {
+		return nil, err
+	}
+	if err := s.newRecorder(); err != nil {
+		return nil, err
+	}
+	if s.resolver, err = resources.New(resources.Config{Client: s.clients.kube.Discovery().RESTClient()}); err != nil {
+		return nil, err
+	}
+	if s.snapshots, err = snapshot.New(snapshot.Config{
+		Rings: s.rings, Leases: s.leases, Resolver: s.resolver, Registerer: s.registry,
+	}); err != nil {
+		return nil, err
+	}
+	if s.certificates, err = s.newCertificates(); err != nil {
+		return nil, err
+	}
+	if s.writes, err = relabel.NewMetrics(s.registry); err != nil {
+		return nil, err
+	}
+	// Watches for unassigned objects run in every replica, so their writes are not fenced. The two controllers need each
+	// other, so the one is told of the other when both are there.
+	if s.unassigned, err = unassigned.New(unassigned.Config{
+		Metadata: s.clients.metadata, Rings: s.snapshots,
+		Namespaces: corev1listers.NewNamespaceLister(s.namespaces.GetIndexer()), Namespace: s.cfg.Namespace,
+		Metrics: s.writes, Leading: s.term.leads, Registerer: s.registry,
+		Healed: func(ring string) { s.controllers.assignment.AuditSoon(ring) },
+	}); err != nil {
+		return nil, err
+	}
+	if s.controllers, err = s.newControllers(); err != nil {
+		return nil, err
+	}
+	_, err = s.namespaces.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {
+		if !maps.Equal(before.(*corev1.Namespace).Labels, after.(*corev1.Namespace).Labels) {
+			s.controllers.assignment.NamespacesChanged()
+		}
+	}})
+	return s, err
+}
+
+func clientConfig(c config.Client) (*rest.Config, error) {
+	restConfig, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil {
+		if c.Kubeconfig == "" {
+			return nil, fmt.Errorf("--kubeconfig, client.kubeconfig: not given, and this is no pod with a service account: %w", err)
+		}
+		return nil, fmt.Errorf("--kubeconfig, client.kubeconfig: %w", err)
+	}
+	restConfig.QPS, restConfig.Burst = c.QPS, c.Burst
+	return rest.AddUserAgent(restConfig, "clusterring-sharder"), nil
+}
+
+func (s *Sharder) newInformers() error {
+	s.rings = ringinformers.NewClusterRingInformer(s.clients.ring, 0, cache.Indexers{})
+	s.leases = coordinationinformers.NewFilteredLeaseInformer(s.clients.kube, metav1.NamespaceAll, 0, cache.Indexers{},
+		func(o *metav1.ListOptions) { o.LabelSelector = v1alpha1.LabelRing })
+	s.namespaces = coreinformers.NewNamespaceInformer(s.clients.kube, 0, cache.Indexers{})
+	// Only their labels matter.
+	if err := s.namespaces.SetTransform(func(obj any) (any, error) {
+		if ns, ok := obj.(*corev1.Namespace); ok {
+			return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+				Name: ns.Name, UID: ns.UID, ResourceVersion: ns.ResourceVersion, Labels: ns.Labels,
+			}}, nil
+		}
+		return obj, nil
+	}); err != nil {
+		return err
+	}
+
+	s.tracker = leases.NewTracker(nil)
+	if _, err := s.leases.AddEventHandler(s.tracker.Handler()); err != nil {
+		return err
+	}
+	return s.leases.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		s.tracker.Interrupted()
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+	})
+}
+
+func (s *Sharder) newRecorder() error {
+	known := runtime.NewScheme()
+	if err := errors.Join(scheme.AddToScheme(known), ringscheme.AddToScheme(known)); err != nil {
+		return fmt.Errorf("scheme for events: %w", err)
+	}
+	s.broadcaster = events.NewBroadcaster(&events.EventSinkImpl{Interface: s.clients.kube.EventsV1()})
+	s.recorder = s.broadcaster.NewRecorder(known, "clusterring-sharder")
+	return nil
+}
+
+func (s *Sharder) newCertificates() (certificates.Source, error) {
+	w := s.cfg.Webhook
+	if w.CertFile != "" {
+		return certificates.NewFiles(certificates.FilesConfig{CertFile: w.CertFile, KeyFile: w.KeyFile, CAFile: w.CAFile})
+	}
+	hosts := []string{w.ServiceName + "." + s.cfg.Namespace + ".svc"}
+	if w.URL != "" {
+		u, err := url.Parse(w.URL)
+		if err != nil {
+			return nil, fmt.Errorf("--webhook-url, webhook.url: %w", err)
+		}
+		hosts = []string{u.Hostname()}
+	}
+	return certificates.NewManaged(certificates.Config{
+		Client: s.clients.kube, Namespace: s.cfg.Namespace, Name: w.SecretName, Hosts: hosts, Recorder: s.recorder,
+	})
+}
+
+// Run works until the context ends, and returns when everything has ended. It returns an error when a part of the replica
+// cannot go on; that the API server does not answer is no such reason. It can be called once.
+func (s *Sharder) Run(ctx context.Context) error {
+	logger := klog.FromContext(ctx)
+	handler, err := admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry})
+	if err != nil {
+		return err
+	}
+	server, err := admission.NewServer(ctx, admission.ServerConfig{
+		Address: s.cfg.Webhook.BindAddress, PermitPortSharing: s.cfg.Webhook.PermitPortSharing,
+		Handler: handler, GetCertificate: s.certificates.GetCertificate,
+	})
+	if err != nil {
+		return fmt.Errorf("--webhook-bind-address: %w", err)
+	}
+	logger.Info("Starting", "identity", hostname(), "webhook", server.Addr().String(), "apiServer", s.rest.Host)
+
+	g := newGroup(ctx)
+	if address := s.cfg.Metrics.BindAddress; address != "0" {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("--metrics-bind-address: %w", err), g.stop())
+		}
+		observability := observabilityHandler(s.registry, s.checks(server), s.cfg.Metrics.Profiling)
+		g.run(func(ctx context.Context) error { return serveHTTP(ctx, listener, observability) })
+	}
+	for _, informer := range []cache.SharedIndexInformer{s.rings, s.leases, s.namespaces} {
+		g.run(func(ctx context.Context) error { informer.RunWithContext(ctx); return nil })
+	}
+	g.run(s.resolver.Run)
+	g.run(s.snapshots.Run)
+	g.run(s.certificates.Run)
+	g.run(server.Run)
+	g.run(s.sayWhatIsMissing)
+	g.run(func(ctx context.Context) error {
+		if err := s.broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+			utilruntime.HandleErrorWithContext(ctx, err, "Events are not recorded")
+		}
+		<-ctx.Done()
+		s.broadcaster.Shutdown()
+		return nil
+	})
+	g.run(func(ctx context.Context) error {
+		if !cache.WaitForCacheSync(ctx.Done(), s.snapshots.Synced, s.namespaces.HasSynced) {
+			return nil
+		}
+		return s.unassigned.Run(ctx)
+	})
+	g.run(s.lead)
+	err = g.wait()
+	logger.Info("Ended")
+	return err
+}
+
+// checks are what the replica needs to be of use.
+func (s *Sharder) checks(server *admission.Server) []check {
+	has := func(ok func() bool, problem string) func() error {
+		return func() error {
+			if ok() {
+				return nil
+			}
+			return errors.New(problem)
+		}
+	}
+	return []check{
+		{"rings", has(s.snapshots.Synced, "ClusterRings and Leases have not been read yet")},
+		{"namespaces", has(s.namespaces.HasSynced, "namespaces have not been read yet")},
+		{"certificate", has(s.certificates.Ready, "there is no serving certificate yet")},
+		{"admission", has(func() bool { return !server.Draining() }, "shutting down")},
+	}
+}
+
+// sayWhatIsMissing logs now and then what the replica waits for, because an API server that does not answer is otherwise
+// only told of by client-go.
+func (s *Sharder) sayWhatIsMissing(ctx context.Context) error {
+	ticker := time.NewTicker(5 * time.Second)
+	defer ticker.Stop()
+	for {
+		synced := map[string]bool{
+			"clusterrings": s.rings.HasSynced(), "leases": s.leases.HasSynced(), "namespaces": s.namespaces.HasSynced(), "certificate": s.certificates.Ready(),
+		}
+		var missing []string
+		for name, ok := range synced {
+			if !ok {
+				missing = append(missing, name)
+			}
+		}
+		if len(missing) == 0 {
+			klog.FromContext(ctx).Info("Ready")
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			klog.FromContext(ctx).Info("Waiting for the API server", "host", s.rest.Host, "missing", missing)
+		}
+	}
+}
+
+// hostname names this replica in the Lease and in logs.
+func hostname() string {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "sharder"
+	}
+	return name
+}
+
+// group runs functions until the context ends or one of them returns an error.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+}
+
+func newGroup(ctx context.Context) *group {
+	g := &group{}
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	return g
+}
+
+func (g *group) run(f func(ctx context.Context) error) {
+	g.wg.Go(func() {
+		if err := f(g.ctx); err != nil {
+			g.cancel(err)
+		}
+	})
+}
+
+func (g *group) stop() error {
+	g.cancel(nil)
+	return g.wait()
+}
+
+// wait returns when all functions have, with the first error.
+func (g *group) wait() error {
+	g.wg.Wait()
+	if err := context.Cause(g.ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
