@@ -33,7 +33,13 @@ shown=$SECONDS
 while kill -0 $build 2>/dev/null; do
   if ((SECONDS - shown >= 5)); then
     shown=$SECONDS
-    printf '  %3d s: %d packages compiled, of %d at most\n' $((SECONDS - start)) "$(wc -l <"$count")" "$total" >&2
+    compiled=$(wc -l <"$count")
+    if ((compiled > total / 20)); then
+      progress="$compiled of $total packages compiled ($((100 * compiled / total))%)"
+    else
+      progress="$compiled packages compiled"
+    fi
+    printf '  %3d s: %s\n' $((SECONDS - start)) "$progress" >&2
   fi
   sleep 0.2
 done

@@ -12,7 +12,7 @@ import (
 
 // State is what the supervisor writes to DIR/state.json at every change, for other programs to read.
 type State struct {
-	Pid        int                       `json:"pid"` // of the supervisor
+	Pid        int                       `json:"pid"` // of the supervisor; 0 once it has ended in order
 	Ready      bool                      `json:"ready"`
 	Server     string                    `json:"server"`     // URL of the API server
 	Kubeconfig string                    `json:"kubeconfig"` // path of the administrator's

@@ -25,6 +25,7 @@ type Supervisor struct {
 
 	mu    sync.Mutex // guards the components' mutable fields, the following, and the state file
 	ready bool
+	ended bool
 }
 
 // New returns a supervisor of the cluster in opts.Dir, which is made if it is not there.
@@ -202,7 +203,7 @@ func (s *Supervisor) stopAll() {
 		s.stop(c, c.name != Etcd || s.opts.Temporary)
 	}
 	s.mu.Lock()
-	s.ready = false
+	s.ready, s.ended = false, true
 	s.mu.Unlock()
 	_ = s.writeState()
 }
@@ -233,13 +234,15 @@ func (s *Supervisor) writeState() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := State{
-		Pid:        os.Getpid(),
 		Ready:      s.ready,
 		Server:     url(s.ports.APIServer),
 		Kubeconfig: filepath.Join(s.opts.Dir, KubeconfigFile),
 		Temporary:  s.opts.Temporary,
 		Components: map[string]ComponentState{},
 		Ports:      s.ports,
+	}
+	if !s.ended {
+		state.Pid = os.Getpid()
 	}
 	for _, c := range s.components {
 		cs := ComponentState{State: c.state, Restarts: c.restarts, Log: LogFile(s.opts.Dir, c.name)}
