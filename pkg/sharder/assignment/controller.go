@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	coordinationv1listers "k8s.io/client-go/listers/coordination/v1"
 	corev1listers "k8s.io/client-go/listers/core/v1"
@@ -53,9 +52,9 @@ type Config struct {
 	Namespace string
 	// Metrics counts writes. Required.
 	Metrics *relabel.Metrics
-	// Watching tells whether somebody else watches for objects of the resource that have no shard. The first scan after a
-	// change leaves these to the watch. Optional.
-	Watching func(ring string, resource schema.GroupVersionResource) bool
+	// Watched says that package unassigned runs beside. The first scan after a change leaves main objects without a shard
+	// to it, because two writes for one object make a conflict; the next scan, half a second later, does not.
+	Watched bool
 	// AuditInterval is the time between two audits of a ring, 5 min by default. Each is delayed by up to a tenth at random.
 	AuditInterval time.Duration
 	// Writers is how many requests an evacuation or a scan may have under way at once, 16 by default.

@@ -106,8 +106,7 @@ func (s *scan) pass(ctx context.Context, all []resources.Resource, look func(*po
 }
 
 func (s *scan) main(p *pool, r resources.Resource) func(context.Context, *metav1.PartialObjectMetadata) error {
-	// What has no shard is left to those who watch for it, at first: two writes for one object make a conflict.
-	leave := s.first && s.cfg.Watching != nil && s.cfg.Watching(s.ring, r.GVR)
+	leave := s.first && s.cfg.Watched
 	return func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
 		sc, ok := s.look()
 		if !ok {
@@ -286,6 +285,9 @@ func (s *scan) next(ctx context.Context, open int) time.Duration {
 		}
 	}
 	if open > 0 || len(s.problems) > 0 {
+		if s.progress.moved.Load() > 0 {
+			state.attempt = min(state.attempt, 1) // It is going on.
+		}
 		return step(passes, &state.attempt)
 	}
 	state.attempt = 0

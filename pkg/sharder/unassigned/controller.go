@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/klog/v2"
@@ -115,18 +114,6 @@ func New(cfg Config) (*Controller, error) {
 		}
 	})
 	return c, nil
-}
-
-// Watching tells whether a watch is up for the resource, so that objects without a shard are found.
-func (c *Controller) Watching(ring string, resource schema.GroupVersionResource) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for t, w := range c.watches {
-		if t.ring == ring && t.resource.GVR == resource {
-			return w.up.Load()
-		}
-	}
-	return false
 }
 
 // Run watches until ctx ends.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,8 +35,6 @@ type watcher struct {
 	target target
 	cancel context.CancelFunc
 	done   chan struct{}
-	// up says that everything that existed when the watch began has been seen, and that it goes on.
-	up atomic.Bool
 }
 
 // sighting is an object without a shard, as it was seen.
@@ -84,8 +81,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
+// setUp says whether everything that existed when the watch began has been seen, and it goes on.
 func (w *watcher) setUp(up bool) {
-	w.up.Store(up)
 	value := 0.0
 	if up {
 		value = 1
