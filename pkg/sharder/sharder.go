@@ -121,11 +121,13 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 }
 
 func clientConfig(c config.Client) (*rest.Config, error) {
-	restConfig, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
-	if err != nil {
-		if c.Kubeconfig == "" {
+	var restConfig *rest.Config
+	var err error
+	if c.Kubeconfig == "" {
+		if restConfig, err = rest.InClusterConfig(); err != nil {
 			return nil, fmt.Errorf("--kubeconfig, client.kubeconfig: not given, and this is no pod with a service account: %w", err)
 		}
+	} else if restConfig, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
 		return nil, fmt.Errorf("--kubeconfig, client.kubeconfig: %w", err)
 	}
 	restConfig.QPS, restConfig.Burst = c.QPS, c.Burst
