@@ -44,7 +44,11 @@ func (h *Handover) Controls(c Controlled) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("controlled resource: %w", err)
 	}
-	if _, ok := c.Informer.GetIndexer().GetIndexers()[controllerIndex]; !ok {
+	indexers := c.Informer.GetIndexer().GetIndexers()
+	if indexers == nil {
+		return errors.New("controlled resource: Informer cannot take an index, because it was made with nil indexers: give it cache.Indexers{}")
+	}
+	if _, ok := indexers[controllerIndex]; !ok {
 		if err := c.Informer.AddIndexers(cache.Indexers{controllerIndex: byController}); err != nil {
 			return fmt.Errorf("controlled resource: %w", err)
 		}
@@ -84,7 +88,7 @@ func (c Controlled) of(owner metav1.Object) ([]metav1.Object, error) {
 }
 
 // ownerHere tells whether the shard has the controller of the object in one of its caches. It does not know before these
-// are filled.
+// are filled. The object must have a controller.
 func (c Controlled) ownerHere(obj metav1.Object) (here, known bool) {
 	for _, owners := range c.Owners {
 		if !owners.HasSynced() {
@@ -92,9 +96,6 @@ func (c Controlled) ownerHere(obj metav1.Object) (here, known bool) {
 		}
 	}
 	ref := metav1.GetControllerOfNoCopy(obj)
-	if ref == nil {
-		return false, true
-	}
 	for _, owners := range c.Owners {
 		for _, namespace := range []string{obj.GetNamespace(), metav1.NamespaceNone} {
 			key := cache.NewObjectName(namespace, ref.Name).String()
@@ -181,6 +182,9 @@ func (h *Handover) letGoOfStray(ctx context.Context, c Controlled, key string) (
 	obj, err := meta.Accessor(cached)
 	if err != nil {
 		return false, err
+	}
+	if metav1.GetControllerOfNoCopy(obj) == nil {
+		return false, nil // not a controlled object; it may be a main one
 	}
 	if d := h.decide(obj); d != handOver {
 		return d == refuse, nil

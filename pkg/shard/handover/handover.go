@@ -18,7 +18,7 @@ import (
 const (
 	// familyAttempts and familyPause say how long HandOver waits for the informer when the cached copy of a controlled
 	// object is behind. Events usually arrive within milliseconds.
-	familyAttempts = 10
+	familyAttempts = 20
 	familyPause    = 50 * time.Millisecond
 )
 
@@ -69,6 +69,9 @@ func New(cfg Config) (*Handover, error) {
 // Nothing else in the process may work on the object during the call: call it from the sync func of the one controller that
 // reconciles the object, or through an Entry of a Gate.
 func (h *Handover) HandOver(ctx context.Context, obj metav1.Object, patch PatchFunc) (handled bool, err error) {
+	if patch == nil {
+		return true, fmt.Errorf("hand over %s: no func to patch it with", klog.KObj(obj))
+	}
 	switch h.decide(obj) {
 	case leave:
 		return true, nil
