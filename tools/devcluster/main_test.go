@@ -179,7 +179,8 @@ func TestComponentsComeAndGo(t *testing.T) {
 }
 
 func TestMistakesAreNamed(t *testing.T) {
-	empty := t.TempDir()
+	empty, tmp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	tests := map[string]struct {
 		args   []string
 		status int
@@ -191,6 +192,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no cluster":           {[]string{"down", "--dir=" + empty}, 1, "no cluster in " + empty},
 		"unknown component":    {[]string{"stop", "scheduler", "--dir=" + empty}, 2, `unknown component "scheduler"`},
 		"no assets":            {[]string{"up", "--assets=/nowhere"}, 2, "/nowhere"},
+		"detach and exit":      {[]string{"up", "--detach", "--exit-with-parent"}, 2, "--detach and --exit-with-parent"},
 		"user and account":     {[]string{"kubeconfig", "--dir=" + empty, "--user=a", "--service-account=b/c"}, 2, "either --user or --service-account"},
 		"component's own flag": {[]string{"up", "--apiserver-arg=--no-such-flag"}, 1, "no-such-flag"},
 	}
@@ -202,6 +204,9 @@ func TestMistakesAreNamed(t *testing.T) {
 				t.Errorf("got %v, want exit status %d and %q:\n%s", err, test.status, test.want, out)
 			}
 		})
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in the directory for temporary files: %v, %v", left, err)
 	}
 }
 

@@ -43,6 +43,9 @@ func newUpCommand() *cobra.Command {
 	quiet := flags.Bool("quiet", false, "do not report progress")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if detach && exitWithParent {
+			return usageError{errors.New("--detach and --exit-with-parent exclude each other")}
+		}
 		ctx := cmd.Context()
 		progress := cmd.ErrOrStderr()
 		if *quiet {
@@ -64,9 +67,6 @@ func newUpCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "export KUBECONFIG=%s\n", filepath.Join(dir, cluster.KubeconfigFile))
 		}
 		if detach {
-			if exitWithParent {
-				return usageError{errors.New("--detach and --exit-with-parent exclude each other")}
-			}
 			if err := launch(ctx, opts, progress); err != nil {
 				return err
 			}
@@ -92,6 +92,9 @@ func newUpCommand() *cobra.Command {
 		}
 		s, err := cluster.New(opts)
 		if err != nil {
+			if opts.Temporary {
+				_ = os.Remove(dir) // it was made for nothing
+			}
 			return usageError{err}
 		}
 		return s.Run(ctx, ready)
