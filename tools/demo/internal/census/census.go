@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	kubeinformers "k8s.io/client-go/informers"
@@ -17,6 +18,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
+	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
+	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	fooinformers "github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
@@ -25,8 +28,9 @@ import (
 
 // Config says what to watch. All fields are required.
 type Config struct {
-	Kube kubernetes.Interface
-	Foo  fooclient.Interface
+	Kube  kubernetes.Interface
+	Foo   fooclient.Interface
+	Rings ringclient.Interface
 	// Ring is the name of the ring of the Foos.
 	Ring string
 	// SharderLease is the Lease that the sharder's leader holds.
@@ -50,7 +54,7 @@ type waiter struct {
 
 // New returns a Census that knows nothing yet.
 func New(cfg Config) (*Census, error) {
-	if cfg.Kube == nil || cfg.Foo == nil || cfg.Ring == "" || cfg.SharderLease.Name == "" {
+	if cfg.Kube == nil || cfg.Foo == nil || cfg.Rings == nil || cfg.Ring == "" || cfg.SharderLease.Name == "" {
 		return nil, errors.New("census: a field of Config is missing")
 	}
 	return &Census{cfg: cfg, state: newState(), waiters: map[*waiter]struct{}{}}, nil
@@ -60,7 +64,8 @@ func New(cfg Config) (*Census, error) {
 func (c *Census) Run(ctx context.Context, ready func()) error {
 	kube := kubeinformers.NewSharedInformerFactory(c.cfg.Kube, 0)
 	foos := fooinformers.NewSharedInformerFactory(c.cfg.Foo, 0)
-	defer func() { kube.Shutdown(); foos.Shutdown() }()
+	rings := ringinformers.NewSharedInformerFactory(c.cfg.Rings, 0)
+	defer func() { kube.Shutdown(); foos.Shutdown(); rings.Shutdown() }()
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -71,6 +76,7 @@ func (c *Census) Run(ctx context.Context, ready func()) error {
 		{foos.Samplecontroller().V1alpha1().Foos().Informer(), c.foo},
 		{kube.Apps().V1().Deployments().Informer(), c.deployment},
 		{kube.Coordination().V1().Leases().Informer(), c.lease},
+		{rings.Sharding().V1alpha1().ClusterRings().Informer(), c.ring},
 	}
 	var synced []cache.InformerSynced
 	for _, h := range handlers {
@@ -82,6 +88,7 @@ func (c *Census) Run(ctx context.Context, ready func()) error {
 	}
 	kube.Start(ctx.Done())
 	foos.Start(ctx.Done())
+	rings.Start(ctx.Done())
 	if cache.WaitForCacheSync(ctx.Done(), synced...) {
 		ready()
 	}
@@ -150,9 +157,29 @@ func (c *Census) Snapshot() *State {
 	defer c.mu.Unlock()
 	return &State{
 		Foos: maps.Clone(c.state.Foos), Deployments: maps.Clone(c.state.Deployments), Shards: maps.Clone(c.state.Shards),
-		Leader:   c.state.Leader,
+		Leader: c.state.Leader, Ready: c.state.Ready, Available: c.state.Available,
 		FooMoves: slices.Clone(c.state.FooMoves), DeploymentMoves: slices.Clone(c.state.DeploymentMoves),
 	}
+}
+
+// List returns what the API server has now, whatever was seen before. It knows of no moves.
+func (c *Census) List(ctx context.Context) (*State, error) {
+	s, now := newState(), time.Now()
+	foos, err := c.cfg.Foo.SamplecontrollerV1alpha1().Foos(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range foos.Items {
+		c.foo(s, &foos.Items[i], false, now)
+	}
+	deployments, err := c.cfg.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range deployments.Items {
+		c.deployment(s, &deployments.Items[i], false, now)
+	}
+	return s, nil
 }
 
 func (c *Census) foo(s *State, obj any, gone bool, now time.Time) {
@@ -181,6 +208,15 @@ func (c *Census) lease(s *State, obj any, gone bool, _ time.Time) {
 	default:
 		s.Shards[lease.Name] = Lease{Name: lease.Name, Holder: holder, State: lease.Labels[v1alpha1.LabelState]}
 	}
+}
+
+func (c *Census) ring(s *State, obj any, gone bool, _ time.Time) {
+	ring := obj.(*v1alpha1.ClusterRing)
+	if ring.Name != c.cfg.Ring {
+		return
+	}
+	s.Ready = !gone && ring.Status.ObservedGeneration == ring.Generation && meta.IsStatusConditionTrue(ring.Status.Conditions, "Ready")
+	s.Available = int(ring.Status.AvailableShards)
 }
 
 func (c *Census) object(obj metav1.Object) Object {

@@ -47,6 +47,9 @@ type Move struct {
 type State struct {
 	Foos, Deployments map[string]Object
 	Shards            map[string]Lease
+	// Ready tells whether the ring's condition of that name is true, Available is the number of shards that its status has.
+	Ready     bool
+	Available int
 	// Leader is the holder of the sharder's own Lease.
 	Leader string
 	// FooMoves and DeploymentMoves are in the order in which they were seen.

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/internal/procs"
+	"github.com/clusterring/clusterring/pkg/partition"
+	hashring "github.com/clusterring/clusterring/pkg/ring"
+	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
+	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
+	"github.com/clusterring/clusterring/tools/demo/internal/census"
+	"github.com/clusterring/clusterring/tools/demo/internal/manifests"
+)
+
+// chapter is a part of the story. text says what will be seen.
+type chapter struct {
+	title, text string
+	play        func(ctx context.Context, d *demo) error
+}
+
+// chapters are told in this order.
+var chapters = []chapter{
+	{
+		"A control plane", `etcd, kube-apiserver and kube-controller-manager, as separate processes on this machine. The
+		manifests that users apply are applied; the sharder and the shards get service accounts with the rights in them and no others.`,
+		controlPlane,
+	},
+	{
+		"Two sharders, three shards", `The sharder assigns objects to shards. Every replica answers admission requests, one of
+		them leads and watches the shards. The shards are three processes of an ordinary controller that makes a Deployment of every Foo.`,
+		start,
+	},
+	{
+		"Foos are created", `Each is assigned while it is created, by a label that the sharder's webhook adds. From now on some Foo
+		is edited every moment, so that there is always work to do, also on what is just being moved.`,
+		createFoos,
+	},
+	{
+		"A shard joins", `About a fourth of the Foos belong to it now. The other shards are asked to let go of these; each does so when
+		it has finished what it was doing to the Foo, and no Foo moves between two shards that were there before.`,
+		join,
+	},
+	{
+		"A shard leaves", `It gets SIGTERM, finishes its work, releases its Lease and exits. Its Foos are given to the others.`,
+		leave,
+	},
+	{
+		"A shard crashes", `kill -9. Nobody is told: its Lease has to run out before anyone may touch its Foos. Meanwhile, new
+		Foos are created. As soon as the sharder sees that the Lease has expired, no new ones are given to the dead shard.`,
+		crash,
+	},
+	{
+		"The leading sharder crashes", `kill -9 again, while Foos are created. The other replica goes on answering admission
+		requests, and picks up those that were created in the wrong moment.`,
+		leaderCrash,
+	},
+	{
+		"No sharder at all", `All sharders are killed, and Foos are created. They must be created all the same. They wait, unassigned,
+		until a sharder is back; the others go on being reconciled.`,
+		noSharder,
+	},
+}
+
+func controlPlane(ctx context.Context, d *demo) error {
+	began := time.Now()
+	stop := d.out.Live(func() string { return "starting the control plane" })
+	defer stop()
+	if err := d.startControlPlane(ctx); err != nil {
+		return err
+	}
+	ready := time.Since(began)
+	var err error
+	if d.config, err = clientcmd.BuildConfigFromFlags("", d.path("cluster", "kubeconfig")); err != nil {
+		return err
+	}
+	d.config.QPS = -1 // what the users here do is not to be slowed down by their client
+	if d.kube, err = kubernetes.NewForConfig(d.config); err != nil {
+		return err
+	}
+	if d.foo, err = fooclient.NewForConfig(d.config); err != nil {
+		return err
+	}
+	version, err := d.kube.Discovery().ServerVersion()
+	if err != nil {
+		return err
+	}
+
+	// The programs run here, not in Pods.
+	keep := func(kind string) bool {
+		return !slices.Contains([]string{"Deployment", "Service", "PodDisruptionBudget", "Kustomization", "Foo"}, kind)
+	}
+	objects, err := manifests.Read(keep, filepath.Join(d.opts.repo, "config", "namespace.yaml"), filepath.Join(d.opts.repo, "config", "crd"),
+		filepath.Join(d.opts.repo, "config", "rbac"), filepath.Join(d.opts.repo, "sample-controller", "artifacts"))
+	if err != nil {
+		return err
+	}
+	if err := manifests.Apply(ctx, d.config, objects); err != nil {
+		return err
+	}
+	for _, account := range []types.NamespacedName{{Namespace: sharderNamespace, Name: "sharder"}, {Namespace: shardNamespace, Name: "sample-controller"}} {
+		if err := d.writeKubeconfig(ctx, account.Namespace, account.Name); err != nil {
+			return err
+		}
+	}
+	stop()
+	d.out.Fact("Kubernetes %s was ready after %s", version.GitVersion, seconds(ready))
+	d.out.Fact("%d objects of our manifests were applied; logs and data are in %s", len(objects), d.dir)
+	return d.startCensus(ctx)
+}
+
+// startCensus begins to watch.
+func (d *demo) startCensus(ctx context.Context) error {
+	rings, err := ringclient.NewForConfig(d.config)
+	if err != nil {
+		return err
+	}
+	d.census, err = census.New(census.Config{
+		Kube: d.kube, Foo: d.foo, Rings: rings, Ring: ring, SharderLease: types.NamespacedName{Namespace: sharderNamespace, Name: "sharder"},
+	})
+	if err != nil {
+		return err
+	}
+	d.traffic = &traffic{client: d.foo.SamplecontrollerV1alpha1().Foos(fooNamespace)}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancelBackground = cancel
+	ready := make(chan struct{})
+	d.background.Go(func() {
+		// It fails only if a handler cannot be added to an informer that was stopped.
+		_ = d.census.Run(background, func() { close(ready) })
+	})
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func start(ctx context.Context, d *demo) (err error) {
+	if d.webhook, err = procs.FreeAddress(); err != nil {
+		return err
+	}
+	began := time.Now()
+	for _, name := range []string{"sharder-1", "sharder-2"} {
+		if err := d.startSharder(ctx, name); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"shard-a", "shard-b", "shard-c"} {
+		if err := d.startShard(name); err != nil {
+			return err
+		}
+	}
+	at, err := d.await(ctx, "until the ring is ready",
+		func(s *census.State) string { return fmt.Sprintf("%d of 3 shards", s.Available) },
+		func(s *census.State) bool { return s.Ready && s.Available == 3 })
+	if err != nil {
+		return err
+	}
+	leader, _, err := d.leader(ctx)
+	if err != nil {
+		return err
+	}
+	d.out.Fact("two sharders, of which %s leads; admission is served by both on %s (SO_REUSEPORT)", leader.Name(), d.webhook)
+	d.out.Fact("ready with all three shards %s after the first program was started", seconds(at.Sub(began)))
+	return nil
+}
+
+func createFoos(ctx context.Context, d *demo) error {
+	n := d.opts.foos
+	stop := d.out.Live(func() string { return fmt.Sprintf("creating Foos: %d of %d", d.traffic.created(), n) })
+	defer stop()
+	began := time.Now()
+	births := d.traffic.create(ctx, n, 0)
+	created := time.Since(began)
+	stop()
+	median, longest := slowest(births)
+	d.out.Fact("%d created in %s by eight clients, each create took %s (median) to %s", len(births), seconds(created), millis(median), millis(longest))
+	d.out.Fact("born with a shard: %d of %d", len(births)-len(unassigned(births)), len(births))
+	if _, err := d.settle(ctx, d.members); err != nil {
+		return err
+	}
+	at, err := d.await(ctx, "until all Foos are reconciled",
+		func(s *census.State) string { return fmt.Sprintf("%d to go", s.Stale()) },
+		func(s *census.State) bool { return s.Stale() == 0 })
+	if err != nil {
+		return err
+	}
+	d.out.Fact("all have their Deployment, and a status that says so, after %s", seconds(at.Sub(began)))
+	d.table()
+	if d.opts.edits > 0 {
+		background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		d.background.Go(func() { defer close(done); d.traffic.edit(background, d.opts.edits) })
+		d.stopEdits = func() { cancel(); <-done }
+	}
+	return nil
+}
+
+// owners returns the function that gives Foos to the shards of a ring.
+func owners(shards []string) (func(census.Object) string, error) {
+	var members []hashring.Member
+	for _, name := range shards {
+		members = append(members, hashring.Member{Name: name})
+	}
+	r, err := hashring.New(members...)
+	if err != nil {
+		return nil, err
+	}
+	gk := schema.GroupKind{Group: foov1alpha1.SchemeGroupVersion.Group, Kind: "Foo"}
+	return func(foo census.Object) string {
+		owner, _ := r.Owner(partition.Key(gk, foo.Namespace, foo.Name))
+		return owner
+	}, nil
+}

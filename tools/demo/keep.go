@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+// keepRunning says how to look around, and waits until the context is done.
+func (d *demo) keepRunning(ctx context.Context) error {
+	another, err := d.shardArgs("shard-e")
+	if err != nil {
+		return err
+	}
+	label := v1alpha1.ShardLabel(ring)
+	d.out.Chapter("Look around", "Everything goes on running until Ctrl-C is pressed here. In another terminal:")
+	d.out.Lines(
+		"  export KUBECONFIG="+d.path("cluster", "kubeconfig"),
+		"  kubectl get clusterrings",
+		"  kubectl get leases --show-labels",
+		"  kubectl get foos,deployments -L "+label,
+		"  kubectl get foos --watch -l "+label+"="+d.members[0],
+		"  kubectl create -f - <<< '{apiVersion: samplecontroller.clusterring.dev/v1alpha1, kind: Foo,",
+		"    metadata: {generateName: mine-}, spec: {deploymentName: mine, replicas: 0}}' --dry-run=server -o yaml",
+		"",
+		"One more shard (Ctrl-C lets it leave):",
+		"  "+strings.Join(append([]string{d.program("sample-controller")}, another...), " \\\n    "),
+		"",
+		"These run, and may be killed; their logs are in "+d.path("logs")+":",
+	)
+	for _, p := range d.programs.Processes() {
+		if p.Running() {
+			d.out.Lines(fmt.Sprintf("  kill -9 %-8d # %s", p.PID(), p.Name()))
+		}
+	}
+	d.out.Lines("", fmt.Sprintf("To stop everything: Ctrl-C here, or kill %d.", os.Getpid()))
+	<-ctx.Done()
+	return nil
+}

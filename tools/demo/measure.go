@@ -1,0 +1,108 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clusterring/clusterring/tools/demo/internal/census"
+	"github.com/clusterring/clusterring/tools/demo/internal/checks"
+)
+
+// mark returns the number of moves of Foos that were seen so far.
+func (d *demo) mark() (moves int) {
+	d.census.View(func(s *census.State) { moves = len(s.FooMoves) })
+	return moves
+}
+
+// moved returns the moves of Foos since the mark, and how many Foos have another owner now than in the ring of the shards
+// before. It notes both for the checks.
+func (d *demo) moved(mark int, what string, before []string) (moves []census.Move, needed int, err error) {
+	was, err := owners(before)
+	if err != nil {
+		return nil, 0, err
+	}
+	is, err := owners(d.members)
+	if err != nil {
+		return nil, 0, err
+	}
+	d.census.View(func(s *census.State) {
+		moves = slices.Clone(s.FooMoves[mark:])
+		for _, foo := range s.Foos {
+			if was(foo) != is(foo) {
+				needed++
+			}
+		}
+	})
+	d.movements = append(d.movements, checks.Movement{What: what, Moved: len(moves), Needed: needed})
+	return moves, needed, nil
+}
+
+// foos returns how many Foos there are.
+func (d *demo) foos() (n int) {
+	d.census.View(func(s *census.State) { n = len(s.Foos) })
+	return n
+}
+
+// remove takes a shard out of those that live.
+func (d *demo) remove(shard string) {
+	d.members = slices.DeleteFunc(d.members, func(s string) bool { return s == shard })
+}
+
+// createInBackground creates Foos and then sends what came of it.
+func (d *demo) createInBackground(ctx context.Context, n, perSecond int) <-chan []birth {
+	born := make(chan []birth, 1)
+	d.background.Go(func() { born <- d.traffic.create(ctx, n, perSecond) })
+	return born
+}
+
+// waited tells how many Foos were born unassigned, and for how long they were: since since, or since the birth of each if
+// that is zero.
+func (d *demo) waited(births []birth, since time.Time) string {
+	if len(births) == 0 {
+		return "none"
+	}
+	var waits []time.Duration
+	d.census.View(func(s *census.State) {
+		for _, b := range births {
+			waits = append(waits, s.Foos[b.key].Assigned.Sub(later(b.at, since)))
+		}
+	})
+	slices.Sort(waits)
+	after := "its birth"
+	if !since.IsZero() {
+		after = "the start"
+	}
+	return fmt.Sprintf("%d, assigned %s (median) to %s after %s", len(waits), seconds(waits[len(waits)/2]), seconds(waits[len(waits)-1]), after)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// count tells how many moves have each of the values that of returns, like "shard-a 12, shard-b 14".
+func count(moves []census.Move, of func(census.Move) string) string {
+	counts := map[string]int{}
+	for _, m := range moves {
+		counts[of(m)]++
+	}
+	var parts []string
+	for shard, n := range counts {
+		parts = append(parts, fmt.Sprintf("%s %d", shard, n))
+	}
+	slices.SortFunc(parts, cmp.Compare[string])
+	if len(parts) == 0 {
+		return "nowhere"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
