@@ -16,15 +16,15 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clusterring_admission_requests_total",
+			Name: "clusterring_sharder_admission_requests_total",
 			Help: "Admission requests that were no dry run, by ring and by what became of them: assigned, unchanged, no_shards, not_controlled, unknown or invalid.",
 		}, []string{"ring", "result"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clusterring_admission_refused_total",
+			Name: "clusterring_sharder_admission_refused_total",
 			Help: "HTTP requests to the admission port that were no admission requests.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "clusterring_admission_duration_seconds",
+			Name:    "clusterring_sharder_admission_duration_seconds",
 			Help:    "Time from the start of an admission request that was no dry run to its answer, without TLS.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
 		}),

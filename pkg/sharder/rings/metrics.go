@@ -15,11 +15,11 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "clusterring_ring_condition",
+			Name: "clusterring_sharder_ring_condition",
 			Help: "Conditions of rings, 1 when they are True. Kept by the leader.",
 		}, []string{"ring", "condition"}),
 		configurations: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clusterring_webhook_configuration_writes_total",
+			Name: "clusterring_sharder_webhook_configuration_writes_total",
 			Help: "Webhook configurations written because they were missing or not as they should be.",
 		}),
 	}

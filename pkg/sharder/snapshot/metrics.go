@@ -15,15 +15,15 @@ type metrics struct {
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clusterring_ring_builds_total",
+			Name: "clusterring_sharder_ring_builds_total",
 			Help: "Consistent-hashing rings computed, one for each change of a ring's members.",
 		}, []string{"ring"}),
 		snapshots: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clusterring_snapshots_total",
+			Name: "clusterring_sharder_snapshots_total",
 			Help: "Snapshots of rings built because a ring, a Lease or a resource changed.",
 		}),
 		members: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "clusterring_ring_members",
+			Name: "clusterring_sharder_ring_members",
 			Help: "Shards as this replica sees them: in the ring (member), and in it and given new objects (eligible).",
 		}, []string{"ring", "set"}),
 	}
