@@ -40,6 +40,7 @@ type FooSpec struct {
 	// Deployment would be left behind.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="deploymentName cannot be changed: create another Foo"
 	DeploymentName string `json:"deploymentName"`
 
