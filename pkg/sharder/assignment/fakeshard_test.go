@@ -3,6 +3,7 @@ package assignment
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -34,9 +35,11 @@ type fakeShard struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	known   map[types.UID]known
-	secrets map[string]types.UID // by name
+	mu sync.Mutex
+	// deadline is when the Lease runs out.
+	deadline time.Time
+	known    map[types.UID]known
+	secrets  map[string]types.UID // by name
 }
 
 type known struct {
@@ -48,7 +51,7 @@ type known struct {
 func (f *fixture) startShard(name string, wait bool, change ...func(*fakeShard)) *fakeShard {
 	f.t.Helper()
 	s := &fakeShard{
-		f: f, name: name, holder: name + "_" + testenv.Name(f.t), duration: 2 * time.Second, renew: 300 * time.Millisecond,
+		f: f, name: name, holder: name + "_" + testenv.Name(f.t), duration: 10 * time.Second, renew: 300 * time.Millisecond,
 		resources: []schema.GroupVersionResource{configMaps, secrets}, held: make(chan struct{}), known: map[types.UID]known{}, secrets: map[string]types.UID{},
 	}
 	for _, c := range change {
@@ -90,10 +93,22 @@ func (s *fakeShard) leave() {
 	})
 }
 
+// pause stops the shard as SIGSTOP does. What it works on stays in the ledger until its Lease has run out, which is when its
+// fence would stop it.
+func (s *fakeShard) pause() {
+	s.cancel()
+	s.wg.Wait()
+	s.mu.Lock()
+	left := time.Until(s.deadline)
+	s.mu.Unlock()
+	timer := time.AfterFunc(left, func() { s.f.ledger.releaseAll(s.name) })
+	s.f.t.Cleanup(func() { timer.Stop() })
+}
+
 func (s *fakeShard) run(ctx context.Context) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for !s.tryHold(ctx) {
+	for s.tryHold(ctx) != nil {
 		select {
 		case <-ctx.Done():
 			return
@@ -113,53 +128,70 @@ func (s *fakeShard) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-renew.C:
-			if !s.tryHold(ctx) && ctx.Err() == nil {
-				s.f.ledger.releaseAll(s.name) // The Lease is lost.
-				return
-			}
+		}
+		renewCtx, stop := context.WithDeadline(ctx, s.deadline)
+		err := s.tryHold(renewCtx)
+		stop()
+		if ctx.Err() == nil && (errors.Is(err, errLost) || !time.Now().Before(s.deadline)) {
+			s.f.ledger.releaseAll(s.name)
+			s.f.t.Logf("shard %s has lost its Lease: %v", s.name, err)
+			return
 		}
 	}
 }
 
-// tryHold acquires or renews the Lease. A conflict is tried again; anything else means that somebody else holds it.
-func (s *fakeShard) tryHold(ctx context.Context) bool {
+var errLost = errors.New("somebody else holds the Lease")
+
+// tryHold acquires or renews the Lease.
+func (s *fakeShard) tryHold(ctx context.Context) error {
 	client := s.f.kube.CoordinationV1().Leases(s.f.namespace)
-	for ctx.Err() == nil {
-		now := metav1.NewMicroTime(time.Now().Add(s.skew))
-		lease, err := client.Get(ctx, s.name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			select {
-			case <-s.held:
-				return false
-			default:
-			}
-			_, err = client.Create(ctx, &coordinationv1.Lease{
-				ObjectMeta: metav1.ObjectMeta{Name: s.name, Labels: map[string]string{v1alpha1.LabelRing: s.f.ring}},
-				Spec: coordinationv1.LeaseSpec{HolderIdentity: &s.holder, LeaseDurationSeconds: ptr.To(int32(s.duration / time.Second)),
-					AcquireTime: &now, RenewTime: &now},
-			}, metav1.CreateOptions{})
-			return err == nil
+	began := time.Now()
+	now := metav1.NewMicroTime(began.Add(s.skew))
+	lease, err := client.Get(ctx, s.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		if s.hasHeld() {
+			return errLost
 		}
-		if err != nil {
-			return false
-		}
-		switch holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder {
-		case s.holder:
-		case "":
-			lease.Spec.AcquireTime = &now
-		default:
-			return false
-		}
-		lease.Spec.HolderIdentity, lease.Spec.RenewTime = &s.holder, &now
-		lease.Spec.LeaseDurationSeconds = ptr.To(int32(s.duration / time.Second))
-		if _, err = client.Update(ctx, lease, metav1.UpdateOptions{}); err == nil {
-			return true
-		}
-		if !apierrors.IsConflict(err) {
-			return false
-		}
+		_, err = client.Create(ctx, &coordinationv1.Lease{
+			ObjectMeta: metav1.ObjectMeta{Name: s.name, Labels: map[string]string{v1alpha1.LabelRing: s.f.ring}},
+			Spec: coordinationv1.LeaseSpec{HolderIdentity: &s.holder, LeaseDurationSeconds: ptr.To(int32(s.duration / time.Second)),
+				AcquireTime: &now, RenewTime: &now},
+		}, metav1.CreateOptions{})
+		return s.holds(began, err)
 	}
-	return false
+	if err != nil {
+		return err
+	}
+	switch holder := ptr.Deref(lease.Spec.HolderIdentity, ""); {
+	case holder == s.holder:
+	case holder == "" && !s.hasHeld():
+		lease.Spec.AcquireTime = &now
+	default:
+		return errLost
+	}
+	lease.Spec.HolderIdentity, lease.Spec.RenewTime = &s.holder, &now
+	lease.Spec.LeaseDurationSeconds = ptr.To(int32(s.duration / time.Second))
+	_, err = client.Update(ctx, lease, metav1.UpdateOptions{})
+	return s.holds(began, err)
+}
+
+func (s *fakeShard) hasHeld() bool {
+	select {
+	case <-s.held:
+		return true
+	default:
+		return false
+	}
+}
+
+// holds records that the Lease was held or renewed by a request that was begun at a time, unless it failed.
+func (s *fakeShard) holds(began time.Time, err error) error {
+	if err == nil {
+		s.mu.Lock()
+		s.deadline = began.Add(s.duration)
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // watch works on the shard's objects of one resource. Like an informer, it takes what has gone while a watch was broken for
