@@ -149,12 +149,18 @@ func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) er
 	})
 }
 
-// work calls run, and lets go of stray controlled objects meanwhile.
+// work calls run, and lets go of stray controlled objects meanwhile. Each ends when the other one fails.
 func (s *Shard) work(ctx context.Context, run func(ctx context.Context) error) error {
-	strays, cancel := context.WithCancel(ctx)
-	failed := make(chan error, 1)
-	go func() { failed <- s.handover.Run(strays) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	strays := make(chan error, 1)
+	go func() {
+		err := s.handover.Run(ctx)
+		if err != nil {
+			cancel(err)
+		}
+		strays <- err
+	}()
 	err := run(ctx)
-	cancel()
-	return errors.Join(err, <-failed)
+	cancel(nil)
+	return errors.Join(err, <-strays)
 }

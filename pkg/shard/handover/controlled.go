@@ -24,7 +24,8 @@ type Controlled struct {
 	Informer cache.SharedIndexInformer
 	// Owners are the informers of the main resources that control such objects. Required.
 	Owners []cache.SharedIndexInformer
-	// Patch returns the func that patches objects in a namespace ("" if the resource is cluster-scoped). Required.
+	// Patch returns the func that patches objects in a namespace ("" if the resource is cluster-scoped). Its client must be
+	// one that goes through the fence of the shard's Lease. Required.
 	Patch func(namespace string) PatchFunc
 }
 

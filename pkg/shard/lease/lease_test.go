@@ -60,6 +60,22 @@ func TestRunHoldsRenewsAndReleases(t *testing.T) {
 	})
 }
 
+func TestLabelsAreRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		l, _ := testLease(t, api, "me")
+		r := start(l, false)
+		<-r.started
+		api.change("shard-a", func(l *coordinationv1.Lease) { l.Labels = map[string]string{"ring": "edited", "state": "ready"} })
+		time.Sleep(5 * time.Second)
+		if diff := cmp.Diff(map[string]string{"ring": "r", "state": "ready"}, api.get("shard-a").Labels); diff != "" || !l.Valid() {
+			t.Errorf("valid %v, labels (-want +got):\n%s", l.Valid(), diff)
+		}
+		r.cancel()
+		<-r.returned
+	})
+}
+
 func TestRunReturnsTheErrorOfTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()

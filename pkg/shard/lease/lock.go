@@ -101,10 +101,11 @@ func (l *lock) checkHeld(lease *coordinationv1.Lease) error {
 	return nil
 }
 
-// checkLabels returns why the Lease that was read never will be ours: somebody holds it for another purpose.
+// checkLabels returns why the Lease that was read never will be ours: somebody holds it for another purpose. Labels that were
+// changed on our own Lease are put right by the next renewal.
 func (l *lock) checkLabels(lease *coordinationv1.Lease) error {
 	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
-	if holder == "" {
+	if holder == "" || l.held {
 		return nil
 	}
 	for key, want := range l.lease.cfg.Labels {
