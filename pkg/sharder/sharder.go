@@ -193,7 +193,7 @@ func (s *Sharder) newCertificates() (certificates.Source, error) {
 // cannot go on; that the API server does not answer is no such reason. It can be called once.
 func (s *Sharder) Run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
-	handler, err := admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry})
+	handler, err := s.newHandler()
 	if err != nil {
 		return err
 	}
@@ -241,6 +241,10 @@ func (s *Sharder) Run(ctx context.Context) error {
 	err = g.wait()
 	logger.Info("Ended")
 	return err
+}
+
+func (s *Sharder) newHandler() (*admission.Handler, error) {
+	return admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry})
 }
 
 // checks are what the replica needs to be of use.

@@ -21,9 +21,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 const (
@@ -44,7 +44,6 @@ type bench struct {
 	group     *procs.Group
 	namespace string
 	records   string
-	started   int
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
