@@ -16,7 +16,7 @@ DEMO_FLAGS ?=
 FUZZTIME ?= 10s
 
 TOOLS := bin/tools
-MODULES := . hack/tools tools/devcluster
+MODULES := . hack/tools tools/devcluster tools/devcluster/slottest
 
 ##@ General
 
@@ -100,11 +100,13 @@ verify-format: ## Check that all Go files are formatted.
 vet: bin/devcluster ## Run go vet.
 	go vet ./...
 	go -C tools/devcluster vet ./...
+	go -C tools/devcluster/slottest vet ./...
 
 .PHONY: lint
 lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
 	$(TOOLS)/staticcheck $$(go list ./... | grep -v /generated)
 	cd tools/devcluster && $(CURDIR)/$(TOOLS)/staticcheck ./...
+	cd tools/devcluster/slottest && $(CURDIR)/$(TOOLS)/staticcheck ./...
 
 .PHONY: verify-docs
 verify-docs: ## Check links, commands and flags in the documentation, and the rules of the repository.

@@ -10,5 +10,6 @@ go test -json -race -p 2 -timeout 20m ./... || status=1
 
 # The control plane itself is not compiled with the race detector, which would take as long as its first build again.
 go -C tools/devcluster test -json -timeout 20m ./... || status=1
+go -C tools/devcluster/slottest test -json -timeout 20m ./... || status=1
 
 exit "${status}"
