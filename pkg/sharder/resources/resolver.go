@@ -3,6 +3,7 @@ package resources
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func (r *Resolver) Resolve(ctx context.Context, gr schema.GroupResource) (Resour
 	if !ok {
 		// The lookup serves all who wait for it, so it must not end with the context of the one who started it.
 		go func() {
-			r.refresh(context.WithoutCancel(ctx), gr)
+			r.refresh(context.WithoutCancel(ctx), gr, e)
 			close(e.first)
 			r.kick()
 		}()
@@ -109,6 +110,13 @@ func (r *Resolver) Invalidate(gr schema.GroupResource) {
 	r.kick()
 }
 
+// Retain forgets all resources but those, so that they are not looked up any more.
+func (r *Resolver) Retain(wanted map[schema.GroupResource]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.entries, func(gr schema.GroupResource, _ *entry) bool { return !wanted[gr] })
+}
+
 // Subscribe has f called whenever the answer for a resource has changed. It must not block.
 func (r *Resolver) Subscribe(f func()) {
 	r.mu.Lock()
@@ -119,8 +127,8 @@ func (r *Resolver) Subscribe(f func()) {
 // Run looks resources up again when they are due, until the context ends.
 func (r *Resolver) Run(ctx context.Context) error {
 	for {
-		for _, gr := range r.due() {
-			r.refresh(ctx, gr)
+		for gr, e := range r.due() {
+			r.refresh(ctx, gr, e)
 		}
 		timer := r.cfg.Clock.NewTimer(r.untilNext())
 		select {
@@ -142,14 +150,14 @@ func (r *Resolver) kick() {
 }
 
 // due returns the resources whose next lookup is due.
-func (r *Resolver) due() []schema.GroupResource {
+func (r *Resolver) due() map[schema.GroupResource]*entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Clock.Now()
-	var due []schema.GroupResource
+	due := map[schema.GroupResource]*entry{}
 	for gr, e := range r.entries {
 		if !e.next.IsZero() && !e.next.After(now) {
-			due = append(due, gr)
+			due[gr] = e
 		}
 	}
 	return due
@@ -167,14 +175,13 @@ func (r *Resolver) untilNext() time.Duration {
 	return d
 }
 
-// refresh looks the resource up and records the answer.
-func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource) {
+// refresh looks the resource up and records the answer in its entry.
+func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource, e *entry) {
 	lookupCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	resource, err := lookup(lookupCtx, r.cfg.Client, gr)
 
 	r.mu.Lock()
-	e := r.entries[gr]
 	after := wait.Jitter(r.cfg.Refresh, 0.1)
 	if err != nil {
 		after = r.cfg.Retry

@@ -244,4 +244,13 @@ func TestRun(t *testing.T) {
 	server.set(version, list("example.com/v1"))
 	until(time.Second, changed)
 	resolve(false)
+
+	r.Retain(nil)
+	before = server.requests.Load()
+	for range 5 {
+		until(time.Minute, clock.HasWaiters)
+	}
+	if got := server.requests.Load(); got != before {
+		t.Errorf("%d requests for a resource that nobody wants any more", got-before)
+	}
 }

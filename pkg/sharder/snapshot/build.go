@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
@@ -37,6 +39,7 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing, old
 		return nil, err
 	}
 
+	c.resolveAll(ctx, object)
 	for _, spec := range object.Spec.Resources {
 		main, err := c.cfg.Resolver.Resolve(ctx, spec.Schema())
 		if err != nil {
@@ -58,6 +61,30 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing, old
 		}
 	}
 	return r, nil
+}
+
+// resolveAll has all resources of the ring looked up that never were, at the same time: an API server that does not answer
+// holds up the other rings only once.
+func (c *Cache) resolveAll(ctx context.Context, object *v1alpha1.ClusterRing) {
+	var wg sync.WaitGroup
+	for gr := range wanted(map[string]*Ring{"": {Object: object}}) {
+		wg.Go(func() { _, _ = c.cfg.Resolver.Resolve(ctx, gr) }) // The answer is remembered.
+	}
+	wg.Wait()
+}
+
+// wanted returns all resources that the rings name.
+func wanted(rings map[string]*Ring) map[schema.GroupResource]bool {
+	out := map[schema.GroupResource]bool{}
+	for _, r := range rings {
+		for _, main := range r.Object.Spec.Resources {
+			out[main.Schema()] = true
+			for _, controlled := range main.ControlledResources {
+				out[controlled.Schema()] = true
+			}
+		}
+	}
+	return out
 }
 
 // ringOf returns the one of the known rings that has the members, or computes a new one.

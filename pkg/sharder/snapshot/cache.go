@@ -22,6 +22,8 @@ import (
 // Resolver says how the API server serves a resource. *resources.Resolver is one.
 type Resolver interface {
 	Resolve(ctx context.Context, gr schema.GroupResource) (resources.Resource, error)
+	// Retain has all resources forgotten but those.
+	Retain(wanted map[schema.GroupResource]bool)
 	Subscribe(func())
 }
 
@@ -181,6 +183,7 @@ func (c *Cache) build(ctx context.Context) {
 		rings[name] = r
 	}
 	c.rings.Store(&rings)
+	c.cfg.Resolver.Retain(wanted(rings))
 	c.metrics.snapshots.Add(float64(len(dirty)))
 	c.metrics.observe(rings)
 	for name := range dirty {

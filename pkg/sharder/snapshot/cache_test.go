@@ -49,6 +49,8 @@ func (r *fakeResolver) Resolve(_ context.Context, gr schema.GroupResource) (reso
 	return resources.Resource{}, &resources.UnknownError{Resource: gr, Reason: "is not served"}
 }
 
+func (r *fakeResolver) Retain(map[schema.GroupResource]bool) {}
+
 func (r *fakeResolver) Subscribe(f func()) { r.subscribers = append(r.subscribers, f) }
 
 func (r *fakeResolver) learn(known resources.Resource) {
