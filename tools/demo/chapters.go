@@ -161,7 +161,7 @@ func start(ctx context.Context, d *demo) (err error) {
 			return err
 		}
 	}
-	at, err := d.await(ctx, "until the ring is ready",
+	at, err := d.await(ctx, "waiting for the ring",
 		func(s *census.State) string { return fmt.Sprintf("%d of 3 shards", s.Available) },
 		func(s *census.State) bool { return s.Ready && s.Available == 3 })
 	if err != nil {
@@ -185,12 +185,15 @@ func createFoos(ctx context.Context, d *demo) error {
 	created := time.Since(began)
 	stop()
 	median, longest := slowest(births)
-	d.out.Fact("%d created in %s by eight clients, each create took %s (median) to %s", len(births), seconds(created), millis(median), millis(longest))
+	d.out.Fact("%d created in %s by eight clients; a create took %s (median), at most %s", len(births), seconds(created), millis(median), millis(longest))
 	d.out.Fact("born with a shard: %d of %d", len(births)-len(unassigned(births)), len(births))
+	if err := d.awaitBirths(ctx); err != nil {
+		return err
+	}
 	if _, err := d.settle(ctx, d.members); err != nil {
 		return err
 	}
-	at, err := d.await(ctx, "until all Foos are reconciled",
+	at, err := d.await(ctx, "reconciling",
 		func(s *census.State) string { return fmt.Sprintf("%d to go", s.Stale()) },
 		func(s *census.State) bool { return s.Stale() == 0 })
 	if err != nil {

@@ -130,7 +130,7 @@ func (d *demo) settle(ctx context.Context, shards []string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return d.await(ctx, "until everything is where it belongs",
+	return d.await(ctx, "moving",
 		func(s *census.State) string {
 			foos, deployments := s.Settled(owner)
 			return fmt.Sprintf("%d Foos and %d Deployments to go", foos, deployments)

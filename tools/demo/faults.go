@@ -31,7 +31,7 @@ func join(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.out.Fact("%s held its Lease %s after its start; everything was where it belongs %s later", name, seconds(held.Sub(began)), seconds(settled.Sub(held)))
-	d.out.Fact("moved: %d of %d Foos; had to move: %d; came from %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.From }))
+	d.out.Fact("moved: %d of %d Foos; had to: %d; came from %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.From }))
 	d.table()
 	return nil
 }
@@ -42,7 +42,7 @@ func leave(ctx context.Context, d *demo) error {
 	mark := d.mark()
 	d.expected[p] = expectExit0
 	began := time.Now()
-	stop := d.out.Live(func() string { return "until " + name + " has exited:" })
+	stop := d.out.Live(func() string { return "waiting for " + name + " to exit" })
 	err := p.Stop(d.opts.patience)
 	stop()
 	if err != nil {
@@ -60,7 +60,7 @@ func leave(ctx context.Context, d *demo) error {
 	}
 	d.out.Fact("%s exited %s after SIGTERM, with status %d", name, seconds(exited.Sub(began)), p.ExitCode())
 	d.out.Fact("everything was where it belongs %s after SIGTERM", seconds(settled.Sub(began)))
-	d.out.Fact("moved: %d of %d Foos; had to move: %d; went to %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.To }))
+	d.out.Fact("moved: %d of %d Foos; had to: %d; went to %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.To }))
 	d.table(name)
 	return nil
 }
@@ -75,7 +75,7 @@ func crash(ctx context.Context, d *demo) error {
 	}
 	d.remove(name)
 	born := d.createInBackground(ctx, foos, 20)
-	expired, err := d.awaitLease(ctx, name, "to be noticed", func(l census.Lease) bool { return l.State != "ready" })
+	expired, err := d.awaitLease(ctx, name, "to be marked expired", func(l census.Lease) bool { return l.State != "ready" })
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,9 @@ func crash(ctx context.Context, d *demo) error {
 		return err
 	}
 	births := <-born
+	if err := d.awaitBirths(ctx); err != nil {
+		return err
+	}
 	settled, err := d.settle(ctx, d.members)
 	if err != nil {
 		return err
@@ -94,7 +97,7 @@ func crash(ctx context.Context, d *demo) error {
 	}
 	d.out.Fact("its Lease of %s was marked expired %s after the kill, and taken by the sharder after %s", d.opts.shardLease, seconds(expired.Sub(killed)), seconds(taken.Sub(killed)))
 	d.out.Fact("everything was where it belongs %s after the kill, %s after the Lease was taken", seconds(settled.Sub(killed)), seconds(settled.Sub(taken)))
-	d.out.Fact("moved: %d of %d Foos; had to move: %d; went to %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.To }))
+	d.out.Fact("moved: %d of %d Foos; had to: %d; went to %s", len(moves), d.foos(), needed, count(moves, func(m census.Move) string { return m.To }))
 	toDead, late := 0, 0
 	for _, b := range births {
 		if b.shard == name {
@@ -131,12 +134,15 @@ func leaderCrash(ctx context.Context, d *demo) error {
 		return err
 	}
 	births := <-born
+	if err := d.awaitBirths(ctx); err != nil {
+		return err
+	}
 	if _, err := d.settle(ctx, d.members); err != nil {
 		return err
 	}
 	median, longest := slowest(births)
 	d.out.Fact("%s, which led, was killed in the midst of it; %s led %s later", leader.Name(), other.Name(), seconds(led.Sub(killed)))
-	d.out.Fact("creates that succeeded: %d of %d, each took %s (median) to %s", len(births), foos, millis(median), millis(longest))
+	d.out.Fact("creates that succeeded: %d of %d, a create took %s (median), at most %s", len(births), foos, millis(median), millis(longest))
 	d.out.Fact("born unassigned: %s", d.waited(unassigned(births), time.Time{}))
 	d.table()
 	d.out.Fact("%s is started again", leader.Name())
@@ -154,10 +160,14 @@ func noSharder(ctx context.Context, d *demo) error {
 			return err
 		}
 	}
-	births := <-d.createInBackground(ctx, foos, perSecond)
+	births := d.traffic.create(ctx, foos, perSecond)
+	if err := d.awaitBirths(ctx); err != nil {
+		return err
+	}
 	without := unassigned(births)
 	median, longest := slowest(births)
-	d.out.Fact("creates that succeeded: %d of %d, each took %s (median) to %s; born unassigned: %d", len(births), foos, millis(median), millis(longest), len(without))
+	d.out.Fact("creates that succeeded: %d of %d, a create took %s (median), at most %s", len(births), foos, millis(median), millis(longest))
+	d.out.Fact("born unassigned: %d", len(without))
 	d.table()
 
 	began := time.Now()
@@ -169,7 +179,7 @@ func noSharder(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.out.Fact("%s is started again, and ready after %s", other.Name(), seconds(ready.Sub(began)))
-	d.out.Fact("unassigned until then: %s", d.waited(without, began))
+	d.out.Fact("of those unassigned: %s", d.waited(without, began))
 	d.table()
 	return d.startSharder(ctx, leader.Name())
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/clusterring/clusterring/internal/procs"
@@ -22,7 +24,7 @@ func (d *demo) judge(ctx context.Context) (failed int, err error) {
 		d.out.Verdict(false, fmt.Sprintf("everything settles: %v", err))
 		failed++
 	}
-	if _, err := d.await(ctx, "until all edits are reconciled",
+	if _, err := d.await(ctx, "reconciling",
 		func(s *census.State) string { return fmt.Sprintf("%d to go", s.Stale()) },
 		func(s *census.State) bool { return s.Stale() == 0 }); err != nil {
 		d.out.Verdict(false, fmt.Sprintf("all edits are reconciled: %v", err))
@@ -84,6 +86,9 @@ func (d *demo) world(ctx context.Context) (w checks.World, edits int, err error)
 			w.Exits = append(w.Exits, problem)
 		}
 	}
+	if w.Forbidden, err = grep("forbidden", d.path("logs", "s*.log")); err != nil {
+		return w, 0, err
+	}
 	for _, i := range w.Work {
 		if at, ok := died[i.Worker.PID]; ok {
 			w.Died[i.Worker] = at
@@ -105,6 +110,26 @@ func (d *demo) problem(p *procs.Process) string {
 		return fmt.Sprintf("%s (pid %d) ended with status %d after SIGTERM; see %s", p.Name(), p.PID(), p.ExitCode(), p.LogFile())
 	}
 	return ""
+}
+
+// grep returns the lines with the word in the files, each with the name of its file.
+func grep(word, pattern string) (found []string, err error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, word) {
+				found = append(found, filepath.Base(file)+": "+strings.TrimSpace(line))
+			}
+		}
+	}
+	return found, nil
 }
 
 // pointers says where to look for the cause of a failure.

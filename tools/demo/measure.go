@@ -59,6 +59,15 @@ func (d *demo) createInBackground(ctx context.Context, n, perSecond int) <-chan 
 	return born
 }
 
+// awaitBirths waits until the census has seen all Foos that were created.
+func (d *demo) awaitBirths(ctx context.Context) error {
+	n := d.traffic.created()
+	_, err := d.await(ctx, "watching Foos arrive",
+		func(s *census.State) string { return fmt.Sprintf("%d of %d", len(s.Foos), n) },
+		func(s *census.State) bool { return len(s.Foos) >= n })
+	return err
+}
+
 // waited tells how many Foos were born unassigned, and for how long they were: since since, or since the birth of each if
 // that is zero.
 func (d *demo) waited(births []birth, since time.Time) string {
@@ -76,7 +85,7 @@ func (d *demo) waited(births []birth, since time.Time) string {
 	if !since.IsZero() {
 		after = "the start"
 	}
-	return fmt.Sprintf("%d, assigned %s (median) to %s after %s", len(waits), seconds(waits[len(waits)/2]), seconds(waits[len(waits)-1]), after)
+	return fmt.Sprintf("%d, assigned %s (median), at most %s after %s", len(waits), seconds(waits[len(waits)/2]), seconds(waits[len(waits)-1]), after)
 }
 
 func later(a, b time.Time) time.Time {

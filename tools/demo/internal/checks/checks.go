@@ -30,6 +30,8 @@ type World struct {
 	Movements []Movement
 	// Exits are processes that ended when or how they should not have.
 	Exits []string
+	// Forbidden are lines of the programs' logs that say that a right is missing.
+	Forbidden []string
 }
 
 // Movement is how many Foos moved when a shard joined or left, and how many had another owner then.
@@ -54,7 +56,7 @@ func (f Finding) OK() bool { return len(f.Problems) == 0 }
 func All(w World) []Finding {
 	var findings []Finding
 	for _, check := range []func(World) Finding{
-		creates, assignedToLive, assignedToOwner, families, nothingDraining, reconciled, oneWorker, littleMovement, exits,
+		creates, assignedToLive, assignedToOwner, families, nothingDraining, reconciled, oneWorker, littleMovement, exits, rights,
 	} {
 		findings = append(findings, check(w))
 	}
@@ -159,4 +161,8 @@ func littleMovement(w World) Finding {
 
 func exits(w World) Finding {
 	return Finding{Title: "no process ended but those that were told to, and these as they were told", Look: "the logs", Problems: w.Exits}
+}
+
+func rights(w World) Finding {
+	return Finding{Title: "the rights that the manifests grant were enough: no request was forbidden", Look: "the logs", Problems: w.Forbidden}
 }

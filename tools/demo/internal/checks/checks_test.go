@@ -136,6 +136,10 @@ func TestAll(t *testing.T) {
 			spoil: func(w *World) { w.Movements[0].Moved = 2 },
 			want:  []string{"join: 2 Foos moved, 1 had to"},
 		},
+		"a right is missing": {
+			spoil: func(w *World) { w.Forbidden = []string{"sharder-1.log: foos is forbidden"} },
+			want:  []string{"sharder-1.log: foos is forbidden"},
+		},
 		"a process crashed": {
 			spoil: func(w *World) { w.Exits = []string{"sharder-1: exit status 2"} },
 			want:  []string{"sharder-1: exit status 2"},

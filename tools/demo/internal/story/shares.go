@@ -38,10 +38,14 @@ func renderShares(shares []Share, pen Pen, fancy bool) []string {
 		if s.Ideal > 0 {
 			percent = fmt.Sprintf("%.0f %%", 100*float64(s.Foos)/s.Ideal)
 		}
-		line := "  " + pen.Shard(s.Shard, pad(s.Shard, name)) +
+		paint := func(text string) string { return pen.Shard(s.Shard, text) }
+		if s.Ideal == 0 {
+			paint = pen.Dim
+		}
+		line := "  " + paint(pad(s.Shard, name)) +
 			pad(fmt.Sprint(s.Foos), -8) + pad(fmt.Sprint(s.Deployments), -13) + pad(percent, -10) + "  "
 		if b := bar(float64(s.Foos), s.Ideal, most, barWidth, fancy); b != "" {
-			line += pen.Shard(s.Shard, b) + " "
+			line += paint(b) + " "
 		}
 		lines = append(lines, strings.TrimRight(line+pen.Dim(s.Note), " "))
 	}

@@ -21,6 +21,7 @@ type Teller struct {
 	mu       sync.Mutex
 	chapters int
 	live     string // the live line as it stands on the terminal, empty if there is none
+	blank    bool   // the last line is blank
 }
 
 // New returns a Teller. Fancy output is for terminals only.
@@ -156,6 +157,10 @@ func (t *Teller) lines(lines ...string) {
 		b.WriteString("\r\x1b[K")
 	}
 	for _, line := range lines {
+		if line == "" && t.blank {
+			continue // one is enough
+		}
+		t.blank = line == ""
 		b.WriteString(line + "\n")
 	}
 	b.WriteString(t.pen.Dim(t.live))
