@@ -1,0 +1,96 @@
+package leases
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+func lockedStore(t *testing.T, holder string, labels map[string]string) (*store, *Lock) {
+	t.Helper()
+	s := newStore()
+	_, err := s.Create(t.Context(), &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", Labels: labels},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, &Lock{Client: s}
+}
+
+func TestClaim(t *testing.T) {
+	ours := map[string]string{v1alpha1.LabelRing: testRing}
+	tests := map[string]struct {
+		holder string
+		labels map[string]string
+		want   error
+	}{
+		"free":                {holder: "", labels: ours},
+		"held by the sharder": {holder: v1alpha1.HolderSharder, labels: ours},
+		"held by a shard":     {holder: "p", labels: ours, want: ErrHeld},
+		"not one of the ring": {holder: "", want: ErrForeign},
+		"one of another ring": {holder: "", labels: map[string]string{v1alpha1.LabelRing: "other"}, want: ErrForeign},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, lock := lockedStore(t, tc.holder, tc.labels)
+			_, err := lock.Claim(t.Context(), testRing, "ns", "a")
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("Claim: got %v, want %v", err, tc.want)
+			}
+			if got := ptr.Deref(s.leases["a"].Spec.HolderIdentity, ""); (got == v1alpha1.HolderSharder) != (err == nil) && tc.want != nil {
+				t.Errorf("the Lease is held by %q after %v", got, err)
+			}
+		})
+	}
+}
+
+// TestClaimVoidsEarlierClaims: what a former leader has under way for the Lease fails once its successor has claimed it, so
+// that it can't give the Lease back while the successor moves objects.
+func TestClaimVoidsEarlierClaims(t *testing.T) {
+	_, lock := lockedStore(t, "", map[string]string{v1alpha1.LabelRing: testRing})
+	former, err := lock.Claim(t.Context(), testRing, "ns", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Claim(t.Context(), testRing, "ns", "a"); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func(context.Context) error{"Release": former.Release, "Delete": former.Delete} {
+		if err := f(t.Context()); !apierrors.IsConflict(err) {
+			t.Errorf("%s of the former leader's claim: got %v, want a conflict", name, err)
+		}
+	}
+}
+
+func TestCreate(t *testing.T) {
+	s := newStore()
+	lock := &Lock{Client: s}
+	claim, err := lock.Create(t.Context(), testRing, "ns", "a", 15*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The shard is back before the sharder.
+	_, err = s.Create(t.Context(), &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", Labels: map[string]string{v1alpha1.LabelRing: testRing}},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: ptr.To("p")},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Create(t.Context(), testRing, "ns", "a", 15*time.Second); !errors.Is(err, ErrHeld) {
+		t.Errorf("Create: got %v, want %v", err, ErrHeld)
+	}
+}
