@@ -81,10 +81,7 @@ func (t *traffic) createOne(ctx context.Context) (birth, bool) {
 	t.mu.Unlock()
 
 	started := time.Now()
-	foo, err := t.client.Create(ctx, &foov1alpha1.Foo{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: fooNamespace},
-		Spec:       foov1alpha1.FooSpec{DeploymentName: name, Replicas: ptr.To[int32](0)},
-	}, metav1.CreateOptions{})
+	foo, err := t.client.Create(ctx, newFoo(name), metav1.CreateOptions{})
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,6 +94,19 @@ func (t *traffic) createOne(ctx context.Context) (birth, bool) {
 	b := birth{key: fooNamespace + "/" + name, shard: foo.Labels[v1alpha1.ShardLabel(ring)], at: time.Now(), took: time.Since(started)}
 	t.births = append(t.births, b)
 	return b, true
+}
+
+// rehearse creates a Foo that is not kept.
+func (t *traffic) rehearse(ctx context.Context) error {
+	_, err := t.client.Create(ctx, newFoo("rehearsal"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}
+
+func newFoo(name string) *foov1alpha1.Foo {
+	return &foov1alpha1.Foo{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: fooNamespace},
+		Spec:       foov1alpha1.FooSpec{DeploymentName: name, Replicas: ptr.To[int32](0)},
+	}
 }
 
 // edit scales Foos up and down, so many per second, until the context is done. Which ones is chosen at random.
