@@ -44,7 +44,7 @@ const timeout = 30 * time.Second
 // sharder is everything of a sharder that is needed to assign new objects, with the permissions of a real one, and a ring
 // for the Secrets and their ConfigMaps in a namespace of its own.
 type sharder struct {
-	t         *testing.T
+	t         testing.TB
 	name      string // of the ring and of the user
 	namespace string
 	admin     *kubernetes.Clientset
@@ -58,7 +58,7 @@ func resourceRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets", "configmaps"}, Verbs: neededVerbs}}
 }
 
-func startSharder(t *testing.T, rules []rbacv1.PolicyRule) *sharder {
+func startSharder(t testing.TB, rules []rbacv1.PolicyRule) *sharder {
 	t.Helper()
 	testenv.Require(t, cluster)
 	s := &sharder{
@@ -240,7 +240,7 @@ func (s *sharder) waitForAssignment() {
 }
 
 // ready starts a ring with shards that assigns.
-func ready(t *testing.T) *sharder {
+func ready(t testing.TB) *sharder {
 	t.Helper()
 	s := startSharder(t, resourceRules())
 	s.createRing()
