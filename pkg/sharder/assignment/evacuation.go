@@ -3,8 +3,9 @@ package assignment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,12 +52,15 @@ type evacuation struct {
 	progress *progress
 }
 
-// tally is the result of a pass over a resource, or of several.
+// tally is the result of a pass over some resources.
 type tally struct {
-	found   int          // objects of the ring at the shard
-	unmoved atomic.Int64 // those that were not moved, because they changed or there is no shard to move them to
-	blocked []string     // resources that could not be listed or written
+	found   int      // objects of the ring at the shard
+	unmoved int      // those of them that were not moved, because they changed or there is no shard to move them to
+	refused []string // what the API server refused to list or write; these objects are not counted
 }
+
+// maxRefused is how many writes the API server may refuse in a row before the rest of the resource is not tried.
+const maxRefused = 20
 
 // evacuate evacuates a shard if it is not held, and asks to be called again when there is something left to look after.
 func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration, error) {
@@ -100,10 +104,8 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 	case errors.Is(err, leases.ErrForeign):
 		c.warn(ctx, key, "Objects name a shard whose Lease lost the label of the ring, they stay where they are: label the Lease again, or delete it")
 		return retries[len(retries)-1], nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		logger.V(4).Info("The Lease changed", "err", err)
-		c.metrics.leaseConflicts.WithLabelValues(key.Ring).Inc()
-		return 50 * time.Millisecond, nil
+	case apierrors.IsConflict(err):
+		return 0, err // The Lease changed: at once again.
 	default:
 		c.metrics.evacuations.WithLabelValues(key.Ring, "failed").Inc()
 		return 0, err
@@ -122,7 +124,7 @@ func (e *evacuation) run(ctx context.Context) (*tally, error) {
 		if err := e.pass(ctx, sc.Controlled(), t); err != nil {
 			return nil, err
 		}
-		if t.unmoved.Load() > 0 {
+		if t.unmoved > 0 {
 			continue // Owners go when their families have gone.
 		}
 		if err := e.pass(ctx, mains(sc), t); err != nil {
@@ -140,7 +142,7 @@ func (e *evacuation) run(ctx context.Context) (*tally, error) {
 
 // settle gives the Lease back or deletes it, if the sharder holds it or it is long unused.
 func (e *evacuation) settle(ctx context.Context, t *tally) error {
-	empty := t.found == 0 && len(t.blocked) == 0
+	empty := t.found == 0 && len(t.refused) == 0
 	orphaned := e.shard != nil && e.shard.State == membership.StateOrphaned
 	held := e.claim != nil || e.shard != nil && e.shard.Holder == v1alpha1.HolderSharder
 	if !held && !(orphaned && empty) {
@@ -170,9 +172,9 @@ func (e *evacuation) finish(ctx context.Context, t *tally) (time.Duration, error
 		}
 	}
 	state := e.evacuationState(e.key)
-	if t.found > 0 || len(t.blocked) > 0 {
-		if len(t.blocked) > 0 {
-			e.warn(ctx, e.key, fmt.Sprintf("Objects of a shard that is gone can't be moved: %v", t.blocked))
+	if t.found > 0 || len(t.refused) > 0 {
+		if len(t.refused) > 0 {
+			e.warn(ctx, e.key, "Objects of a shard that is gone can't be moved: "+strings.Join(t.refused, "; "))
 		}
 		e.metrics.evacuations.WithLabelValues(e.key.Ring, "remaining").Inc()
 		return step(retries, &state.retries), nil
@@ -192,55 +194,81 @@ func (e *evacuation) finish(ctx context.Context, t *tally) (time.Duration, error
 // pass moves what the resources have at the shard.
 func (e *evacuation) pass(ctx context.Context, all []resources.Resource, t *tally) error {
 	for _, r := range all {
-		err := e.passResource(ctx, r, t)
-		var hold *holdError
+		p := &resourcePass{evacuation: e, resource: r}
+		err := p.run(ctx)
+		hold, notHeld := errors.AsType[*holdError](err)
 		switch {
-		case err == nil:
-		case errors.As(err, &hold):
+		case notHeld:
 			return hold.err
-		case isBlocked(err):
-			e.metrics.blocked.WithLabelValues(e.key.Ring, r.GroupResource().String()).Inc()
-			t.blocked = append(t.blocked, err.Error())
 		case apierrors.IsResourceExpired(err):
-			t.found++ // Began so long ago that it has to be begun anew.
-			t.unmoved.Add(1)
-		default:
+			p.unmoved.Add(1) // It took so long that the list has to be begun anew.
+			p.found++
+		case isRefused(err):
+			p.refuse(err)
+		case err != nil:
 			return err
+		}
+		t.found += p.found - int(p.refused.Load())
+		t.unmoved += int(p.unmoved.Load())
+		if p.problem != nil {
+			e.metrics.refused.WithLabelValues(e.key.Ring, r.GroupResource().String()).Inc()
+			t.refused = append(t.refused, p.problem.Error())
 		}
 	}
 	return nil
 }
 
-func (e *evacuation) passResource(ctx context.Context, r resources.Resource, t *tally) error {
+// resourcePass moves the objects that one resource has at the shard.
+type resourcePass struct {
+	*evacuation
+	resource resources.Resource
+
+	found                   int
+	moved, unmoved, refused atomic.Int64
+	once                    sync.Once
+	problem                 error // the first refusal
+}
+
+func (p *resourcePass) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p := newPool(ctx, e.cfg.Writers)
-	selector := v1alpha1.ShardSelector(e.key.Ring, e.key.Shard)
-	err := e.lister.Pages(ctx, r.GVR, selector, func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
-		if _, _, ours := e.family(r, object); !ours {
+	writers := newPool(ctx, p.cfg.Writers)
+	selector := v1alpha1.ShardSelector(p.key.Ring, p.key.Shard)
+	err := p.lister.Pages(ctx, p.resource.GVR, selector, func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
+		if _, _, ours := p.family(p.resource, object); !ours {
 			return nil
 		}
-		if err := e.hold(ctx); err != nil {
+		if p.refused.Load() >= maxRefused && p.moved.Load() == 0 {
+			return p.problem
+		}
+		if err := p.hold(ctx); err != nil {
 			return &holdError{err}
 		}
-		e.progress.looked.Add(1)
-		t.found++
-		return p.submit(ctx, func(ctx context.Context) {
-			moved, err := e.move(ctx, r, object)
-			if err != nil {
+		p.progress.looked.Add(1)
+		p.found++
+		return writers.submit(ctx, func(ctx context.Context) {
+			moved, err := p.move(ctx, p.resource, object)
+			switch {
+			case moved:
+				p.moved.Add(1)
+			case isRefused(err):
+				p.refuse(err)
+				p.refused.Add(1)
+			case err != nil:
 				cancel(err)
-			}
-			if !moved {
-				t.unmoved.Add(1)
+			default:
+				p.unmoved.Add(1)
 			}
 		})
 	})
-	p.wait()
+	writers.wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	return err
 }
+
+func (p *resourcePass) refuse(err error) { p.once.Do(func() { p.problem = err }) }
 
 // family returns the key that an object goes by, and its controller unless it is a main object. ours is false if the object
 // is neither a main object nor controlled by one.

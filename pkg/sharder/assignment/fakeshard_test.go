@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 type fakeShard struct {
 	f         *fixture
 	name      string
+	process   string
 	holder    string
 	duration  time.Duration
 	renew     time.Duration
@@ -38,6 +40,7 @@ type fakeShard struct {
 	mu sync.Mutex
 	// deadline is when the Lease runs out.
 	deadline time.Time
+	holding  bool
 	known    map[types.UID]known
 	secrets  map[string]types.UID // by name
 }
@@ -51,8 +54,8 @@ type known struct {
 func (f *fixture) startShard(name string, wait bool, change ...func(*fakeShard)) *fakeShard {
 	f.t.Helper()
 	s := &fakeShard{
-		f: f, name: name, holder: name + "_" + testenv.Name(f.t), duration: 10 * time.Second, renew: 300 * time.Millisecond,
-		resources: []schema.GroupVersionResource{configMaps, secrets}, held: make(chan struct{}), known: map[types.UID]known{}, secrets: map[string]types.UID{},
+		f: f, name: name, process: testenv.Name(f.t), duration: 10 * time.Second, renew: 300 * time.Millisecond,
+		resources: []schema.GroupVersionResource{configMaps, secrets}, held: make(chan struct{}),
 	}
 	for _, c := range change {
 		c(s)
@@ -105,37 +108,55 @@ func (s *fakeShard) pause() {
 	s.f.t.Cleanup(func() { timer.Stop() })
 }
 
+// run holds the Lease and works, and begins anew as another process when it has lost the Lease.
 func (s *fakeShard) run(ctx context.Context) {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(s.renew)
 	defer tick.Stop()
-	for s.tryHold(ctx) != nil {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	for generation := 0; ctx.Err() == nil; generation++ {
+		s.mu.Lock()
+		s.holder = fmt.Sprintf("%s_%s-%d", s.name, s.process, generation)
+		s.known, s.secrets, s.holding = map[types.UID]known{}, map[string]types.UID{}, false
+		s.mu.Unlock()
+		for s.tryHold(ctx) != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		if generation == 0 {
+			close(s.held)
+		}
+		workCtx, stop := context.WithCancel(ctx)
+		var work sync.WaitGroup
+		for _, r := range s.resources {
+			work.Go(func() { s.watch(workCtx, r) })
+		}
+		err := s.renewUntilLost(ctx, tick.C)
+		stop()
+		work.Wait()
+		if ctx.Err() == nil {
+			s.f.ledger.releaseAll(s.name)
+			s.f.t.Logf("shard %s has lost its Lease: %v", s.name, err)
 		}
 	}
-	close(s.held)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for _, r := range s.resources {
-		s.wg.Go(func() { s.watch(ctx, r) })
-	}
-	renew := time.NewTicker(s.renew)
-	defer renew.Stop()
+}
+
+func (s *fakeShard) renewUntilLost(ctx context.Context, tick <-chan time.Time) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-renew.C:
+			return ctx.Err()
+		case <-tick:
 		}
 		renewCtx, stop := context.WithDeadline(ctx, s.deadline)
 		err := s.tryHold(renewCtx)
+		for apierrors.IsConflict(err) {
+			err = s.tryHold(renewCtx)
+		}
 		stop()
-		if ctx.Err() == nil && (errors.Is(err, errLost) || !time.Now().Before(s.deadline)) {
-			s.f.ledger.releaseAll(s.name)
-			s.f.t.Logf("shard %s has lost its Lease: %v", s.name, err)
-			return
+		if errors.Is(err, errLost) || !time.Now().Before(s.deadline) {
+			return err
 		}
 	}
 }
@@ -149,7 +170,7 @@ func (s *fakeShard) tryHold(ctx context.Context) error {
 	now := metav1.NewMicroTime(began.Add(s.skew))
 	lease, err := client.Get(ctx, s.name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		if s.hasHeld() {
+		if s.holding {
 			return errLost
 		}
 		_, err = client.Create(ctx, &coordinationv1.Lease{
@@ -164,7 +185,7 @@ func (s *fakeShard) tryHold(ctx context.Context) error {
 	}
 	switch holder := ptr.Deref(lease.Spec.HolderIdentity, ""); {
 	case holder == s.holder:
-	case holder == "" && !s.hasHeld():
+	case holder == "" && !s.holding:
 		lease.Spec.AcquireTime = &now
 	default:
 		return errLost
@@ -175,20 +196,11 @@ func (s *fakeShard) tryHold(ctx context.Context) error {
 	return s.holds(began, err)
 }
 
-func (s *fakeShard) hasHeld() bool {
-	select {
-	case <-s.held:
-		return true
-	default:
-		return false
-	}
-}
-
 // holds records that the Lease was held or renewed by a request that was begun at a time, unless it failed.
 func (s *fakeShard) holds(began time.Time, err error) error {
 	if err == nil {
 		s.mu.Lock()
-		s.deadline = began.Add(s.duration)
+		s.deadline, s.holding = began.Add(s.duration), true
 		s.mu.Unlock()
 	}
 	return err

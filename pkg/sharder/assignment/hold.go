@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -42,11 +43,13 @@ func (e *evacuation) hold(ctx context.Context) error {
 	if left > 0 {
 		return &waitError{left}
 	}
-	if e.claim, err = e.lock.Create(ctx, e.key.Ring, namespace, e.key.Shard, duration); err != nil {
-		return err
+	e.claim, err = e.lock.Create(ctx, e.key.Ring, namespace, e.key.Shard, duration)
+	if apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		// No shard can have a Lease there any more.
+		e.claim, err = e.lock.Create(ctx, e.key.Ring, e.cfg.Namespace, e.key.Shard, duration)
 	}
-	e.created = true
-	return nil
+	e.created = err == nil
+	return err
 }
 
 // absence returns where the shard's Lease would be, how long it would last, and how long a process may still believe to hold

@@ -7,7 +7,7 @@ import (
 )
 
 type metrics struct {
-	audits, findings, evacuations, blocked, leaseConflicts *prometheus.CounterVec
+	audits, findings, evacuations, refused, leaseConflicts *prometheus.CounterVec
 	auditDuration, evacuationDuration                      *prometheus.HistogramVec
 	auditObjects                                           *prometheus.GaugeVec
 }
@@ -27,8 +27,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			"Objects that a pass over a ring found not to be where they belong, by finding: unassigned, evacuate (their shard is gone), misplaced, stray (a controlled object apart from its owner) or draining.", "ring", "finding"),
 		evacuations: counter("evacuations_total",
 			"Evacuations of shards that are gone and had objects, by result: empty (no objects left), remaining, held (the shard is back) or failed.", "ring", "result"),
-		blocked: counter("blocked_resources_total",
-			"Passes that had to leave out a resource because a right is missing or the resource is not served.", "ring", "resource"),
+		refused: counter("refused_resources_total",
+			"Passes that had to leave out objects of a resource because the API server refused to list or to change them: a right is missing, the resource is not served, or a policy does not let them pass.", "ring", "resource"),
 		leaseConflicts: counter("evacuation_conflicts_total",
 			"Claims of a shard's Lease that somebody else's write came before. They are tried again.", "ring"),
 		auditDuration:      histogram("audit_duration_seconds", "Duration of a pass over all objects of a ring.", "ring"),
@@ -40,7 +40,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, collector := range []prometheus.Collector{m.audits, m.findings, m.evacuations, m.blocked, m.leaseConflicts,
+	for _, collector := range []prometheus.Collector{m.audits, m.findings, m.evacuations, m.refused, m.leaseConflicts,
 		m.auditDuration, m.evacuationDuration, m.auditObjects} {
 		errs = append(errs, registerer.Register(collector))
 	}

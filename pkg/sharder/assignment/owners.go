@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,12 +36,24 @@ func (c *Controller) owner(ctx context.Context, ring string, controller scope.Co
 	return placement.Owner{}, nil
 }
 
-// isBlocked says that the API server will not let the sharder work on a resource: a right is missing, or the resource is not
-// served any more. The other resources of the ring can be worked on all the same.
-func isBlocked(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) ||
-		errors.Is(err, errBlocked)
+// isRefused says that the API server understood and will not do it: a right is missing, the resource is not served any more,
+// or somebody's policy does not let the object pass. Trying again soon does not help, and everything else can be worked on
+// all the same.
+func isRefused(err error) bool {
+	if errors.Is(err, errGone) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusGone, http.StatusTooManyRequests:
+		return false
+	default:
+		return code >= 400 && code < 500
+	}
 }
 
-// errBlocked ends the reading of a resource whose objects can't be written.
-var errBlocked = errors.New("objects can't be written")
+// errGone ends the reading of a resource because the ring is gone.
+var errGone = errors.New("the ring is gone")

@@ -110,7 +110,7 @@ func (s *scan) main(p *pool, r resources.Resource) func(context.Context, *metav1
 	return func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
 		sc, ok := s.look()
 		if !ok {
-			return errBlocked
+			return errGone
 		}
 		inside, _ := sc.Inside(object.Namespace)
 		d := sc.View.Main(scope.MainKey(r, object), placement.LabelsOf(s.ring, object.Labels), inside)
@@ -126,7 +126,7 @@ func (s *scan) controlled(p *pool, r resources.Resource) func(context.Context, *
 	return func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
 		sc, ok := s.look()
 		if !ok {
-			return errBlocked
+			return errGone
 		}
 		controller, ok := sc.ControllerOf(r, object)
 		if !ok {
@@ -209,7 +209,7 @@ func (s *scan) failed(r resources.Resource, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !isBlocked(err) {
+	if !isRefused(err) {
 		if s.err == nil {
 			s.err = err
 		}
@@ -222,7 +222,7 @@ func (s *scan) failed(r resources.Resource, err error) {
 		}
 	}
 	s.problems = append(s.problems, fmt.Sprintf("%s: %v", name, err))
-	s.metrics.blocked.WithLabelValues(s.ring, name).Inc()
+	s.metrics.refused.WithLabelValues(s.ring, name).Inc()
 }
 
 func (s *scan) found(finding string) {
