@@ -20,6 +20,15 @@ import (
 // errAnswered means that the flags asked for something that has been printed, and for nothing else.
 var errAnswered = errors.New("answered")
 
+// A flagError says that the value of a flag cannot be used, as it turned out.
+type flagError struct {
+	flag string
+	err  error
+}
+
+func (e *flagError) Error() string { return "--" + e.flag + ": " + e.err.Error() }
+func (e *flagError) Unwrap() error { return e.err }
+
 const usage = `sample-controller keeps a Deployment for every Foo.
 
 Sharded (the default), every replica works on its own part of the Foos. It needs a ClusterRing and the sharder; a replica
@@ -33,8 +42,8 @@ On a developer's machine, as two shards. Names are the pod's, or the host's, unl
   sample-controller --kubeconfig=$HOME/.kube/config --shard-namespace=default --shard-name=foo-0 --metrics-bind-address=127.0.0.1:8080
   sample-controller --kubeconfig=$HOME/.kube/config --shard-namespace=default --shard-name=foo-1 --metrics-bind-address=127.0.0.1:8081
 
-SIGTERM ends it: work that has begun is abandoned or finished, then the Lease is released. Exit status 0 after a signal, 1 after an
-error, such as a lost Lease, 2 for wrong flags.
+SIGTERM ends it: work that has begun is abandoned or finished, then the Lease is released. Exit status: 0 after a signal, 1 after
+an error, such as a lost Lease, 2 for wrong flags.
 
 Flags:
 `
@@ -165,7 +174,7 @@ func (o *options) restConfig() (*rest.Config, error) {
 	rules.ExplicitPath = o.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
+		return nil, &flagError{"kubeconfig", err}
 	}
 	config.QPS, config.Burst = o.qps, o.burst
 	return rest.AddUserAgent(config, controllerName), nil

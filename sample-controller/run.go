@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeinformers "k8s.io/client-go/informers"
@@ -16,11 +15,11 @@ import (
 )
 
 // run runs the controller until ctx ends.
-func run(ctx context.Context, o *options) (err error) {
+func run(ctx context.Context, o *options) error {
 	registry := newRegistry()
 	server, err := serve(ctx, o.metricsBindAddress, registry)
 	if err != nil {
-		return fmt.Errorf("--metrics-bind-address: %w", err)
+		return &flagError{"metrics-bind-address", err}
 	}
 	defer server.stop()
 
@@ -68,7 +67,7 @@ func run(ctx context.Context, o *options) (err error) {
 	var log *record.Writer
 	if o.record != "" {
 		if log, err = record.Open(o.record, worker); err != nil {
-			return fmt.Errorf("--record: %w", err)
+			return &flagError{"record", err}
 		}
 		defer log.Close()
 	}

@@ -25,8 +25,9 @@ func newRegistry() *prometheus.Registry {
 
 // A server serves /metrics and /healthz.
 type server struct {
-	http  *http.Server
-	ended chan struct{}
+	address string
+	http    *http.Server
+	ended   chan struct{}
 }
 
 // serve starts a server; address "0" starts none.
@@ -39,14 +40,15 @@ func serve(ctx context.Context, address string, registry *prometheus.Registry) (
 		return nil, err
 	}
 	logger := klog.FromContext(ctx)
-	logger.Info("Serving metrics", "address", listener.Addr().String())
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	s := &server{
-		http:  &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
-		ended: make(chan struct{}),
+		address: listener.Addr().String(),
+		http:    &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
+		ended:   make(chan struct{}),
 	}
+	logger.Info("Serving metrics", "address", s.address)
 	go func() {
 		defer close(s.ended)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
