@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -130,7 +131,7 @@ func (d *demo) settle(ctx context.Context, shards []string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return d.await(ctx, "moving",
+	at, err := d.await(ctx, "moving",
 		func(s *census.State) string {
 			foos, deployments := s.Settled(owner)
 			return fmt.Sprintf("%d Foos and %d Deployments to go", foos, deployments)
@@ -139,6 +140,10 @@ func (d *demo) settle(ctx context.Context, shards []string) (time.Time, error) {
 			foos, deployments := s.Settled(owner)
 			return foos+deployments == 0
 		})
+	if err != nil {
+		d.census.View(func(s *census.State) { err = fmt.Errorf("%w: %s", err, strings.Join(s.Unsettled(owner, 5), "; ")) })
+	}
+	return at, err
 }
 
 // table shows what the shards have. gone are shards that are not alive any more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -23,8 +24,7 @@ func (d *demo) keepRunning(ctx context.Context) error {
 		"  kubectl get leases --show-labels",
 		"  kubectl get foos,deployments -L "+label,
 		"  kubectl get foos --watch -l "+label+"="+d.members[0],
-		"  kubectl create -f - <<< '{apiVersion: samplecontroller.clusterring.dev/v1alpha1, kind: Foo,",
-		"    metadata: {generateName: mine-}, spec: {deploymentName: mine, replicas: 0}}' --dry-run=server -o yaml",
+		"  kubectl create -o yaml -f "+filepath.Join(d.opts.repo, "sample-controller", "artifacts", "foo.yaml"),
 		"",
 		"One more shard (Ctrl-C lets it leave):",
 		"  "+strings.Join(append([]string{d.program("sample-controller")}, another...), " \\\n    "),

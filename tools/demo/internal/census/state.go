@@ -3,6 +3,8 @@
 package census
 
 import (
+	"fmt"
+	"iter"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -63,22 +65,58 @@ func newState() *State {
 // Settled tells whether every Foo is with the shard that want says, every Foo has a Deployment that it controls at the
 // same shard, and nothing is left to drain. The numbers are those of the objects that are not there yet.
 func (s *State) Settled(want func(Object) string) (foos, deployments int) {
-	controlled := map[types.UID]Object{}
-	for _, d := range s.Deployments {
-		if d.Controller != "" {
-			controlled[d.Controller] = d
-		}
-	}
-	for _, f := range s.Foos {
-		shard := want(f)
-		if f.Shard != shard || f.Draining {
+	for kind := range s.unsettled(want) {
+		if kind == "Foo" {
 			foos++
-		}
-		if d, ok := controlled[f.UID]; !ok || d.Shard != shard || d.Draining {
+		} else {
 			deployments++
 		}
 	}
 	return foos, deployments
+}
+
+// Unsettled describes some of the objects that Settled counts, at most n.
+func (s *State) Unsettled(want func(Object) string, n int) []string {
+	var some []string
+	for kind, o := range s.unsettled(want) {
+		if len(some) == n {
+			break
+		}
+		switch {
+		case o.UID == "":
+			some = append(some, fmt.Sprintf("the Foo %s has no Deployment", o.Key()))
+		case o.Draining:
+			some = append(some, fmt.Sprintf("%s %s is to be let go of by %q", kind, o.Key(), o.Shard))
+		default:
+			some = append(some, fmt.Sprintf("%s %s is with %q", kind, o.Key(), o.Shard))
+		}
+	}
+	return some
+}
+
+// unsettled yields the objects that are not settled. A Deployment that does not exist has the key of its Foo and no UID.
+func (s *State) unsettled(want func(Object) string) iter.Seq2[string, Object] {
+	return func(yield func(string, Object) bool) {
+		controlled := map[types.UID]Object{}
+		for _, d := range s.Deployments {
+			if d.Controller != "" {
+				controlled[d.Controller] = d
+			}
+		}
+		for _, f := range s.Foos {
+			shard := want(f)
+			if (f.Shard != shard || f.Draining) && !yield("Foo", f) {
+				return
+			}
+			d, ok := controlled[f.UID]
+			if !ok {
+				d = Object{Namespace: f.Namespace, Name: f.Name}
+			}
+			if (!ok || d.Shard != shard || d.Draining) && !yield("Deployment", d) {
+				return
+			}
+		}
+	}
 }
 
 // Stale returns the number of Foos whose present spec was not reconciled yet.
