@@ -52,9 +52,6 @@ type Config struct {
 	Namespace string
 	// Metrics counts writes. Required.
 	Metrics *relabel.Metrics
-	// Watched says that package unassigned runs beside. The first scan after a change leaves main objects without a shard
-	// to it, because two writes for one object make a conflict; the next scan, half a second later, does not.
-	Watched bool
 	// AuditInterval is the time between two audits of a ring, 5 min by default. Each is delayed by up to a tenth at random.
 	AuditInterval time.Duration
 	// Writers is how many requests an evacuation or a scan may have under way at once, 16 by default.

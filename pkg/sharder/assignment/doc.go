@@ -4,7 +4,8 @@
 // ring) look at all objects: they ask live shards to let go of what belongs elsewhere, give what has no shard to one, let
 // controlled objects follow their owners, and report shards that are to be evacuated. A scan is made at once when the members
 // of a ring change, again until there is nothing left to do, and from time to time as an audit. Package placement decides;
-// here is what reads and writes.
+// here is what reads and writes. Main objects without a shard are the business of package unassigned, which runs beside; the
+// second scan sees to those that it has missed.
 //
 // # Why force is safe (G1)
 //

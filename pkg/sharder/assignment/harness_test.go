@@ -169,7 +169,7 @@ func (f *fixture) startSharder(o options) *sharder {
 	controller, err = New(Config{
 		Metadata: meta, Leases: kube.CoordinationV1(), LeaseLister: coordinationlisters.NewLeaseLister(leaseInformer.GetIndexer()),
 		Tracker: tracker, Rings: snapshots, Namespaces: namespaces, Namespace: "clusterring-system", Metrics: writes,
-		Watched: !o.noWatch, AuditInterval: o.auditInterval, Registerer: s.registry,
+		AuditInterval: o.auditInterval, Registerer: s.registry,
 	})
 	must(err)
 

@@ -106,7 +106,6 @@ func (s *scan) pass(ctx context.Context, all []resources.Resource, look func(*po
 }
 
 func (s *scan) main(p *pool, r resources.Resource) func(context.Context, *metav1.PartialObjectMetadata) error {
-	leave := s.first && s.cfg.Watched
 	return func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
 		sc, ok := s.look()
 		if !ok {
@@ -114,7 +113,8 @@ func (s *scan) main(p *pool, r resources.Resource) func(context.Context, *metav1
 		}
 		inside, _ := sc.Inside(object.Namespace)
 		d := sc.View.Main(scope.MainKey(r, object), placement.LabelsOf(s.ring, object.Labels), inside)
-		if d.Action == placement.Assign && leave {
+		if d.Action == placement.Assign && s.first {
+			// It is left to package unassigned at first: two writes for one object make a conflict.
 			s.found(findUnassigned)
 			return nil
 		}
