@@ -38,6 +38,7 @@ const (
 	reasonMissingPermission = "MissingPermission"
 	reasonConfigured        = "Configured"
 	reasonNoCertificate     = "NoCertificate"
+	reasonInvalidSelector   = "InvalidNamespaceSelector"
 	reasonNothingToAdmit    = "NothingToAdmit"
 	reasonNotWritten        = "NotWritten"
 	reasonShardsHeld        = "ShardsHeld"

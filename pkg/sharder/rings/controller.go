@@ -189,6 +189,10 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring) (
 		return finding{ConditionAdmissionConfigured, false, reasonNoCertificate,
 			"The sharder has no serving certificate yet, so new objects are assigned after they were created. Its log tells why."}, nil
 	}
+	if _, err := metav1.LabelSelectorAsSelector(r.Object.Spec.NamespaceSelector); err != nil {
+		return finding{ConditionAdmissionConfigured, false, reasonInvalidSelector,
+			fmt.Sprintf("spec.namespaceSelector is invalid, so no objects are assigned until it is corrected: %v.", err)}, nil
+	}
 	desired := desiredConfiguration(r, c.cfg.Webhook, c.cfg.Certificates.CABundle(), c.cfg.Namespace)
 	want, err := typed(desired)
 	if err != nil {

@@ -253,3 +253,27 @@ func TestSpecChanges(t *testing.T) {
 		return err
 	})
 }
+
+// TestInvalidNamespaceSelector has a selector that only the API server's schema is content with.
+func TestInvalidNamespaceSelector(t *testing.T) {
+	s := startSharder(t, resourceRules())
+	s.createRing(func(r *v1alpha1.ClusterRing) {
+		r.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "no key!", Operator: metav1.LabelSelectorOpExists}}}
+	})
+	s.createLease("a")
+	condition := s.waitFor(ConditionAdmissionConfigured, metav1.ConditionFalse, "InvalidNamespaceSelector")
+	if !strings.Contains(condition.Message, `"no key!"`) {
+		t.Errorf("message is %q", condition.Message)
+	}
+	testenv.Poll(t, timeout, func(ctx context.Context) error {
+		ring, err := s.rings.ShardingV1alpha1().ClusterRings().Get(ctx, s.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		ring.Spec.NamespaceSelector = &metav1.LabelSelector{}
+		_, err = s.rings.ShardingV1alpha1().ClusterRings().Update(ctx, ring, metav1.UpdateOptions{})
+		return err
+	})
+	s.waitFor(ConditionReady, metav1.ConditionTrue, "Ready")
+	s.waitForAssignment()
+}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
@@ -16,6 +15,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/apis/sharding"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/admission"
+	"github.com/clusterring/clusterring/pkg/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -115,19 +115,18 @@ func rules(of []resources.Resource) []*admissionac.RuleWithOperationsApplyConfig
 }
 
 func namespaceSelector(ring *v1alpha1.ClusterRing, sharderNamespace string) *metaac.LabelSelectorApplyConfiguration {
-	selector := metaac.LabelSelector()
-	if s := ring.Spec.NamespaceSelector; s != nil {
-		if len(s.MatchLabels) > 0 {
-			selector.WithMatchLabels(s.MatchLabels)
-		}
-		for _, e := range s.MatchExpressions {
-			selector.WithMatchExpressions(metaac.LabelSelectorRequirement().WithKey(e.Key).WithOperator(e.Operator).WithValues(e.Values...))
-		}
-		return selector
+	wanted := ring.Spec.NamespaceSelector
+	if wanted == nil {
+		wanted = placement.DefaultNamespaceSelector(sharderNamespace)
 	}
-	return selector.WithMatchExpressions(metaac.LabelSelectorRequirement().
-		WithKey(corev1.LabelMetadataName).WithOperator(metav1.LabelSelectorOpNotIn).
-		WithValues(metav1.NamespaceSystem, sharderNamespace))
+	selector := metaac.LabelSelector()
+	if len(wanted.MatchLabels) > 0 {
+		selector.WithMatchLabels(wanted.MatchLabels)
+	}
+	for _, e := range wanted.MatchExpressions {
+		selector.WithMatchExpressions(metaac.LabelSelectorRequirement().WithKey(e.Key).WithOperator(e.Operator).WithValues(e.Values...))
+	}
+	return selector
 }
 
 // controlledExpression returns a CEL expression that is true for objects whose controller is a main object of the ring, so
