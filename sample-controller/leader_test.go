@@ -60,7 +60,7 @@ func TestLeaderElection(t *testing.T) {
 func TestLeadLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := w.startReplica(w.kubeconfig(), "first", "--sharding=false", "--lease-duration=2s", "--lease-retry-period=100ms")
+	r := w.startReplica(w.kubeconfig(), "first", "--sharding=false", "--lease-duration=6s", "--lease-renew-deadline=3s", "--lease-retry-period=100ms")
 	w.createFoo("a", nil, nil)
 	w.waitFoo("a", synced)
 	leases := w.kube.CoordinationV1().Leases(w.namespace)
