@@ -67,7 +67,7 @@ func (f *fixture) startShard(name string, wait bool, change ...func(*fakeShard))
 	if wait {
 		select {
 		case <-s.held:
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			f.t.Fatalf("shard %s could not acquire its Lease", name)
 		}
 	}
@@ -85,7 +85,7 @@ func (s *fakeShard) kill() {
 func (s *fakeShard) leave() {
 	s.f.t.Helper()
 	s.kill()
-	testenv.Poll(s.f.t, 10*time.Second, func(ctx context.Context) error {
+	testenv.Poll(s.f.t, patience, func(ctx context.Context) error {
 		lease, err := s.f.kube.CoordinationV1().Leases(s.f.namespace).Get(ctx, s.name, metav1.GetOptions{})
 		if err != nil || ptr.Deref(lease.Spec.HolderIdentity, "") != s.holder {
 			return err

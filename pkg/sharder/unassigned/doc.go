@@ -6,5 +6,9 @@
 // admission does in every replica, too, and it is safe for anyone to do: nobody works on the object yet. So a leader that
 // was killed leaves nothing unassigned for longer than about a second.
 //
+// The API server can't select by the labels of namespaces. So a watch also sees what has no shard in namespaces that do not
+// belong to the ring, and passes over it: that costs a little time when the watch begins and when such an object changes, and
+// no memory.
+//
 // A ring without shards is not watched. When its first shard comes, the watch begins with everything that has waited.
 package unassigned

@@ -35,6 +35,8 @@ type watcher struct {
 	target target
 	cancel context.CancelFunc
 	done   chan struct{}
+	// progress says that there was anything to do since the last attempt to watch. Only run and what it calls use it.
+	progress bool
 }
 
 // sighting is an object without a shard, as it was seen.
@@ -67,8 +69,8 @@ func (w *watcher) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if w.cfg.Clock.Since(began) > time.Minute {
-			retry, warned = backoff, ""
+		if w.progress || w.cfg.Clock.Since(began) > time.Minute {
+			retry, warned, w.progress = backoff, "", false
 		}
 		if err != nil && err.Error() != warned {
 			warned = err.Error()
@@ -94,24 +96,15 @@ func (w *watcher) setUp(up bool) {
 func (w *watcher) watch(ctx context.Context, now, later chan<- sighting) error {
 	selector := v1alpha1.UnassignedSelector(w.target.ring)
 	events, err := w.lister.Watch(ctx, w.target.resource.GVR, selector)
-	streaming := !stream.IsRefused(err)
-	if !streaming {
-		// Watch first, then list: an object that loses its shard in between is seen twice rather than not at all.
-		events, err = w.Controller.cfg.Metadata.Resource(w.target.resource.GVR).Watch(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	if stream.IsRefused(err) {
+		// Without resourceVersion, a watch begins with what exists, too. It only does not say when that has ended.
+		events, err = w.cfg.Metadata.Resource(w.target.resource.GVR).Watch(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+		w.setUp(err == nil)
 	}
 	if err != nil {
 		return err
 	}
 	defer events.Stop()
-	see := func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
-		return w.see(ctx, object, now, later)
-	}
-	if !streaming {
-		if err := w.lister.Pages(ctx, w.target.resource.GVR, selector, see); err != nil {
-			return err
-		}
-		w.setUp(true)
-	}
 	for {
 		var event watch.Event
 		var ok bool
@@ -130,7 +123,7 @@ func (w *watcher) watch(ctx context.Context, now, later chan<- sighting) error {
 		case end:
 			w.setUp(true)
 		case object != nil:
-			if err := see(ctx, object); err != nil {
+			if err := w.see(ctx, object, now, later); err != nil {
 				return err
 			}
 		}
@@ -147,7 +140,16 @@ func (w *watcher) see(ctx context.Context, object *metav1.PartialObjectMetadata,
 		UID:             object.UID,
 		ResourceVersion: object.ResourceVersion,
 	}}}
-	if !w.cfg.Leading() {
+	sc, ok := w.scopes.Get(w.target.ring)
+	if !ok {
+		return nil
+	}
+	inside, known := sc.Inside(object.Namespace)
+	if known && !inside {
+		return nil
+	}
+	w.progress = true
+	if !known || !w.cfg.Leading() {
 		w.postpone(s, later)
 		return nil
 	}
