@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 )
 
 // HTTP returns a probe that succeeds when a GET of the URL is answered with status 200.
@@ -28,13 +30,25 @@ func HTTP(client *http.Client, url string) func(ctx context.Context) error {
 	}
 }
 
+// Free ports are looked for below the range from which systems take the ports of outgoing connections. Otherwise any
+// connection could take the port of a process that is to be started again.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+)
+
 // FreeAddress returns an address (127.0.0.1:port) that nobody listens on at the moment. Another process may take it
-// before it is used, which is unlikely, because the kernel hands such ports out in turn.
+// before it is used, which is unlikely, because it is chosen at random.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	for try := 0; ; try++ {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
+		if try == 100 {
+			return "", fmt.Errorf("find a free port: %w", err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,10 +46,13 @@ type demo struct {
 	traffic   *traffic
 	stopEdits func()
 	movements []checks.Movement
-	expected  map[*procs.Process]expectation // processes that were told to end
+
+	mu       sync.Mutex
+	expected map[*procs.Process]expectation // processes that were told to end
 
 	background       sync.WaitGroup
 	cancelBackground context.CancelFunc
+	abort            context.CancelCauseFunc // ends the chapter that is being played
 }
 
 // expectation is how a process that was told to end should do so.
@@ -81,10 +85,11 @@ func newDemo(opts options, out *story.Teller) (*demo, error) {
 
 // play tells all chapters and checks what is left in the end. failed is the number of checks that failed.
 func (d *demo) play(ctx context.Context) (failed int, err error) {
+	ctx, d.abort = context.WithCancelCause(ctx)
 	for _, c := range chapters {
 		d.out.Chapter(c.title, c.text)
 		if err := c.play(ctx, d); err != nil {
-			return 0, fmt.Errorf("%s: %w", c.title, err)
+			return 0, fmt.Errorf("%s: %w", c.title, cmp.Or(context.Cause(ctx), err))
 		}
 	}
 	return d.judge(ctx)
@@ -100,6 +105,29 @@ func (d *demo) close(keepDir bool) error {
 		errs = append(errs, os.RemoveAll(d.dir))
 	}
 	return errors.Join(errs...)
+}
+
+// expect notes that a process will end, and how. It must be called before the process is told to.
+func (d *demo) expect(p *procs.Process, e expectation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expected[p] = e
+}
+
+func (d *demo) expectation(p *procs.Process) expectation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.expected[p]
+}
+
+// watchOver ends the demo when a process ends that was not told to: what happens then would be beside the point.
+func (d *demo) watchOver(p *procs.Process) {
+	go func() {
+		<-p.Done()
+		if d.expectation(p) == "" {
+			d.abort(fmt.Errorf("%s has ended: %w; the end of its log is: %s", p.Name(), cmp.Or(p.Err(), errors.New("status 0")), p.Tail(2)))
+		}
+	}()
 }
 
 // path returns a path in the directory of the demo.

@@ -40,7 +40,7 @@ func leave(ctx context.Context, d *demo) error {
 	const name = "shard-b"
 	before, p := slices.Clone(d.members), d.shards[name]
 	mark := d.mark()
-	d.expected[p] = expectExit0
+	d.expect(p, expectExit0)
 	began := time.Now()
 	stop := d.out.Live(func() string { return "waiting for " + name + " to exit" })
 	err := p.Stop(d.opts.patience)

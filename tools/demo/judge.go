@@ -31,7 +31,7 @@ func (d *demo) judge(ctx context.Context) (failed int, err error) {
 		failed++
 	}
 	if ctx.Err() != nil {
-		return failed, ctx.Err()
+		return failed, context.Cause(ctx)
 	}
 	w, edits, err := d.world(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func (d *demo) world(ctx context.Context) (w checks.World, edits int, err error)
 	}
 	died := map[int]time.Time{}
 	for _, p := range d.programs.Processes() {
-		if at, ended := p.Ended(); ended && d.expected[p] == expectKilled {
+		if at, ended := p.Ended(); ended && d.expectation(p) == expectKilled {
 			died[p.PID()] = at
 		}
 		if problem := d.problem(p); problem != "" {
@@ -99,8 +99,8 @@ func (d *demo) world(ctx context.Context) (w checks.World, edits int, err error)
 
 // problem tells what is wrong with how a process ended, or that it did.
 func (d *demo) problem(p *procs.Process) string {
-	expected, told := d.expected[p]
-	_, ended := p.Ended()
+	expected := d.expectation(p)
+	told, ended := expected != "", !p.Running()
 	switch {
 	case told && !ended:
 		return fmt.Sprintf("%s (pid %d) still runs", p.Name(), p.PID())

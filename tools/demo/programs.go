@@ -80,6 +80,7 @@ func (d *demo) startSharder(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	d.watchOver(p)
 	d.sharders = append(d.sharders, sharder{p, metrics})
 	ctx, cancel := context.WithTimeoutCause(ctx, d.opts.patience, fmt.Errorf("waited %v", d.opts.patience))
 	defer cancel()
@@ -101,6 +102,7 @@ func (d *demo) startShard(name string) error {
 	if err != nil {
 		return err
 	}
+	d.watchOver(p)
 	d.shards[name] = p
 	d.members = append(d.members, name)
 	return nil
@@ -190,7 +192,7 @@ func (d *demo) awaitLease(ctx context.Context, shard, what string, cond func(cen
 
 // kill ends a process with SIGKILL. It returns just before it does.
 func (d *demo) kill(p *procs.Process) (time.Time, error) {
-	d.expected[p] = expectKilled
+	d.expect(p, expectKilled)
 	now := time.Now()
 	return now, p.Kill()
 }
