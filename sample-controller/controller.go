@@ -155,6 +155,8 @@ func (c *Controller) processNext(ctx context.Context) bool {
 		logger.V(2).Info("Sync was interrupted", "err", err)
 	case apierrors.IsConflict(err) || errors.Is(err, errCacheBehind):
 		logger.V(4).Info("Cache is behind, trying again", "err", err)
+	case errors.Is(err, errNotControlled):
+		logger.V(2).Info("Deployment belongs to somebody else, trying again", "err", err) // the Foo's status and events say so
 	default:
 		logger.Error(err, "Sync failed, trying again")
 	}

@@ -44,7 +44,7 @@ func TestCreate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	recordFile, writes, _ := w.startController(setup{})
-	foo := w.createFoo("a", ptr.To[int32](2), nil)
+	w.createFoo("a", ptr.To[int32](2), nil)
 	foo, deployment := w.waitFoo("a", synced)
 
 	if err := replicas(2)(foo, deployment); err != nil {
@@ -199,6 +199,26 @@ func TestNotControlled(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// TestOutOfSight: a Deployment of the Foo that the informer does not show (yet), as one that is with another shard, is
+// neither written nor taken for somebody else's.
+func TestOutOfSight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	recordFile, _, _ := w.startController(setup{hideDeployments: true})
+	foo := w.createFoo("a", ptr.To[int32](1), nil)
+	_, before := w.waitFoo("a", synced)
+	done := len(waitWork(t, recordFile, foo, 1))
+	w.patchFoo("a", `{"spec":{"replicas":2}}`)
+	waitWork(t, recordFile, foo, done+3)
+	foo, after := w.waitFoo("a", func(*v1alpha1.Foo, *appsv1.Deployment) error { return nil })
+	if after.ResourceVersion != before.ResourceVersion {
+		t.Error("the Deployment was written")
+	}
+	if foo.Status.ObservedGeneration != 1 || foo.Status.Conditions[0].Status != metav1.ConditionTrue {
+		t.Errorf("status is %+v, want that of before", foo.Status)
 	}
 }
 
