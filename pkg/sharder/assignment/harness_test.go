@@ -115,6 +115,7 @@ type options struct {
 	config        *rest.Config // of the administrator by default
 	follower      bool         // does not lead
 	noWatch       bool         // does not watch for objects without a shard
+	noLeases      bool         // does not mark nor take Leases
 	auditInterval time.Duration
 }
 
@@ -146,8 +147,11 @@ func (f *fixture) startSharder(o options) *sharder {
 		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 		func(l *metav1.ListOptions) { l.LabelSelector = v1alpha1.LabelRing + "=" + f.ring })
 	namespaceInformer := coreinformers.NewNamespaceInformer(f.kube, 0, cache.Indexers{})
+	var controller *Controller
+	_, err := namespaceInformer.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, _ any) { controller.NamespacesChanged() }})
+	must(err)
 	tracker := leases.NewTracker(nil)
-	_, err := leaseInformer.AddEventHandler(tracker.Handler())
+	_, err = leaseInformer.AddEventHandler(tracker.Handler())
 	must(err)
 	resolver, err := resources.New(resources.Config{Client: f.kube.Discovery().RESTClient()})
 	must(err)
@@ -156,7 +160,6 @@ func (f *fixture) startSharder(o options) *sharder {
 	writes, err := relabel.NewMetrics(s.registry)
 	must(err)
 	namespaces := corelisters.NewNamespaceLister(namespaceInformer.GetIndexer())
-	var controller *Controller
 	watches, err := unassigned.New(unassigned.Config{
 		Metadata: meta, Rings: snapshots, Namespaces: namespaces, Namespace: "clusterring-system", Metrics: writes,
 		Leading: s.leading.Load, Healed: func(ring string) { controller.AuditSoon(ring) }, Registerer: s.registry,
@@ -186,8 +189,10 @@ func (f *fixture) startSharder(o options) *sharder {
 		run(watches.Run)
 	}
 	if !o.follower {
-		run(leaseController.Run)
 		run(controller.Run)
+	}
+	if !o.follower && !o.noLeases {
+		run(leaseController.Run)
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -469,6 +470,92 @@ func TestRingDeletedWhileLeaseIsHeld(t *testing.T) {
 	}
 	f.startSharder(options{})
 	testenv.Poll(t, patience, func(ctx context.Context) error { return f.leaseIs(ctx, "a", "", "") })
+}
+
+// TestOrphanedLease: the Lease of a shard that is long gone is deleted, and what was still labelled with it is not forgotten.
+func TestOrphanedLease(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, resource(configMaps))
+	f.startShard("a", true)
+	f.startSharder(options{noLeases: true}) // The state is what the test says.
+	f.create(5, "b")
+	_, err := f.kube.CoordinationV1().Leases(f.namespace).Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Name: "b", Labels: map[string]string{v1alpha1.LabelRing: f.ring, v1alpha1.LabelState: string(membership.StateOrphaned)},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.waitSettled(patience, "a")
+	testenv.Poll(t, patience, func(ctx context.Context) error {
+		if _, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, "b", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("the orphaned Lease is there: %v", err)
+		}
+		return nil
+	})
+}
+
+// TestNamespaceJoinsTheRing: nothing changes but the labels of a namespace.
+func TestNamespaceJoinsTheRing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, resource(configMaps))
+	rings := f.rings.ShardingV1alpha1().ClusterRings()
+	testenv.Poll(t, patience, func(ctx context.Context) error {
+		r, err := rings.Get(ctx, f.ring, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		r.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"test": f.namespace}}
+		_, err = rings.Update(ctx, r, metav1.UpdateOptions{})
+		return err
+	})
+	f.startShard("a", true)
+	s := f.startSharder(options{})
+	f.create(5, "")
+	testenv.Poll(t, patience, func(context.Context) error {
+		if s.metric(t, "clusterring_sharder_unassigned_watch_up") == 0 || s.metric(t, "clusterring_sharder_audits_total") == 0 {
+			return errors.New("the ring has not been looked at")
+		}
+		return nil
+	})
+	if got := s.metric(t, "clusterring_sharder_missed_objects_healed_total"); got != 0 {
+		t.Errorf("%v objects outside the ring were given to a shard", got)
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{"test":%q}}}`, f.namespace)
+	if _, err := f.kube.CoreV1().Namespaces().Patch(t.Context(), f.namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.waitSettled(patience, "a")
+}
+
+// TestAPIServerGoesAway for a moment, and what has changed meanwhile and afterwards is taken up. Not parallel.
+func TestAPIServerGoesAway(t *testing.T) {
+	testenv.Require(t, cluster)
+	cluster.RequireControl(t)
+	f := newFixture(t, resource(configMaps))
+	s := f.startSharder(options{})
+	long := func(s *fakeShard) { s.duration = 30 * time.Second }
+	a := f.startShard("a", true, long)
+	f.startShard("b", true, long)
+	f.create(20, "")
+	f.waitSettled(patience, "a", "b")
+	if err := cluster.StopAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.StartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("after-%d", i)}}
+		if _, err := f.kube.CoreV1().ConfigMaps(f.namespace).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.waitSettled(patience, "a", "b")
+	a.leave()
+	f.waitSettled(patience, "b")
+	if got := s.metric(t, "clusterring_sharder_leases_taken_total"); got != 0 {
+		t.Errorf("%v Leases were taken, want none", got)
+	}
 }
 
 // leaseIs returns nil if the shard's Lease has a holder that begins so, and the state unless that is empty.

@@ -177,8 +177,12 @@ func (c *Controller) stateOf(lease *coordinationv1.Lease, since time.Time) (memb
 	return membership.StateOf(lease, since, c.cfg.Clock.Now(), c.cfg.Grace)
 }
 
+// marked says that the Lease is marked with the state. The sharder holds an orphaned Lease only to delete it, and a mark
+// would come in between.
 func (c *Controller) marked(lease *coordinationv1.Lease, state membership.State) bool {
-	return lease.Labels[v1alpha1.LabelState] == string(state)
+	mark := membership.State(lease.Labels[v1alpha1.LabelState])
+	deleting := mark == membership.StateOrphaned && ptr.Deref(lease.Spec.HolderIdentity, "") == v1alpha1.HolderSharder
+	return mark == state || deleting
 }
 
 // read reads the Lease live. It returns nil if it is gone or has become another ring's.
@@ -213,10 +217,7 @@ func (c *Controller) mark(ctx context.Context, lease *coordinationv1.Lease, stat
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, err = c.cfg.Client.Leases(lease.Namespace).Patch(ctx, lease.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	if err = c.written(err); err != nil {
 		return fmt.Errorf("mark lease %s: %w", state, err)
 	}
 	ring := lease.Labels[v1alpha1.LabelRing]
@@ -232,14 +233,23 @@ func (c *Controller) take(ctx context.Context, live *coordinationv1.Lease) error
 	defer cancel()
 	ring := live.Labels[v1alpha1.LabelRing]
 	if _, err := c.lock.take(ctx, live); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
+		return c.written(err)
 	}
 	c.metrics.takes.WithLabelValues(ring).Inc()
 	c.metrics.transitions.WithLabelValues(ring, string(membership.StateDead)).Inc()
 	klog.FromContext(ctx).Info("Took the Lease of a silent shard", "ring", ring, "shard", live.Name,
 		"holder", ptr.Deref(live.Spec.HolderIdentity, ""), "duration", membership.Duration(live))
 	return nil
+}
+
+// written returns what is wrong about a write, unless it is only that the Lease is gone. Where the sharder can't write, shards
+// can't renew.
+func (c *Controller) written(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil && !apierrors.IsConflict(err):
+		c.cfg.Tracker.Interrupted()
+	}
+	return err
 }

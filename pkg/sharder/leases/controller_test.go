@@ -190,6 +190,31 @@ func TestStates(t *testing.T) {
 			// The API server is asked again every three seconds at least.
 			want: []string{`0s:  held by "p"`, `0s: ready held by "p"`, `1m16.1s: expired held by "p"`, `1m21.1s: dead held by "clusterring:sharder"`},
 		},
+		"no time counts while nobody can write": {
+			play: func(w *world) {
+				w.renewFor(10*time.Second, 0)
+				w.mu.Lock()
+				w.readOnly = true
+				w.mu.Unlock()
+				time.Sleep(3 * time.Minute)
+				w.mu.Lock()
+				w.readOnly = false
+				w.mu.Unlock()
+				time.Sleep(time.Second)
+				w.renewFor(time.Minute, 0)
+			},
+			want: []string{`0s:  held by "p"`, `0s: ready held by "p"`},
+		},
+		"an orphaned Lease that the sharder holds is left alone": {
+			play: func(w *world) {
+				w.set(func(l *coordinationv1.Lease) {
+					l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder)
+					l.Labels[v1alpha1.LabelState] = "orphaned"
+				})
+				time.Sleep(time.Minute)
+			},
+			want: []string{`0s: orphaned held by "clusterring:sharder"`},
+		},
 		"late news of a renewal does no harm": {
 			play: func(w *world) {
 				w.set(renewed(0))

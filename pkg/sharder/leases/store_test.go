@@ -30,8 +30,8 @@ type store struct {
 	version  int
 	leases   map[string]*coordinationv1.Lease
 	watchers []chan watch.Event
-	// down has all requests fail; deaf has watchers hear nothing.
-	down, deaf bool
+	// down has all requests fail, readOnly all writes; deaf has watchers hear nothing.
+	down, deaf, readOnly bool
 	// beforeWrite is called once before the next write is made.
 	beforeWrite func()
 	writes      int
@@ -76,7 +76,7 @@ func (s *store) Update(_ context.Context, lease *coordinationv1.Lease, _ metav1.
 	s.before()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.down {
+	if s.down || s.readOnly {
 		return nil, errDown
 	}
 	if err := s.check(lease.Name, lease.UID, lease.ResourceVersion); err != nil {
@@ -90,7 +90,7 @@ func (s *store) Patch(_ context.Context, name string, _ types.PatchType, data []
 	s.before()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.down {
+	if s.down || s.readOnly {
 		return nil, errDown
 	}
 	var patch struct {
