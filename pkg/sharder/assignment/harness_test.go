@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	coordinationinformers "k8s.io/client-go/informers/coordination/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -22,11 +23,13 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
@@ -383,4 +386,51 @@ func (l *ledger) forgive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen = nil
+}
+
+// leaseIs returns nil if the shard's Lease has a holder that begins so, and the state unless that is empty.
+func (f *fixture) leaseIs(ctx context.Context, shard, holder string, state membership.State) error {
+	l, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, shard, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	got := ptr.Deref(l.Spec.HolderIdentity, "")
+	if (holder == "") != (got == "") || len(got) < len(holder) || got[:len(holder)] != holder {
+		return fmt.Errorf("the holder of %s is %q, want %q", shard, got, holder)
+	}
+	if s := l.Labels[v1alpha1.LabelState]; state != "" && s != string(state) {
+		return fmt.Errorf("the state of %s is %q, want %q", shard, s, state)
+	}
+	return nil
+}
+
+// label merges labels into those of a ConfigMap.
+func (f *fixture) label(name string, labels map[string]any) {
+	f.t.Helper()
+	patch := []byte(`{"metadata":{"labels":{`)
+	for k, v := range labels {
+		patch = fmt.Appendf(patch, "%q:%q", k, v)
+	}
+	patch = append(patch, "}}}"...)
+	if _, err := f.meta.Resource(configMaps).Namespace(f.namespace).Patch(f.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		f.t.Fatal(err)
+	}
+	f.ledger.forgive()
+}
+
+// auditNow changes the ring so that it is scanned.
+func (f *fixture) auditNow() {
+	f.t.Helper()
+	rings := f.rings.ShardingV1alpha1().ClusterRings()
+	testenv.Poll(f.t, 10*time.Second, func(ctx context.Context) error {
+		r, err := rings.Get(ctx, f.ring, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		key := fmt.Sprintf("audit-%d", r.Generation)
+		r.Spec.NamespaceSelector.MatchExpressions = append(r.Spec.NamespaceSelector.MatchExpressions,
+			metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOpDoesNotExist})
+		_, err = rings.Update(ctx, r, metav1.UpdateOptions{})
+		return err
+	})
 }
