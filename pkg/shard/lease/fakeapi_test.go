@@ -262,17 +262,24 @@ func testLease(t testing.TB, api *fakeAPI, identity string, change ...func(*Conf
 
 // A run is a call of Run whose work waits for the end of its context or for finish.
 type run struct {
-	started, finish, returned chan struct{}
-	cancel                    context.CancelFunc
-	work                      context.Context // valid after started
-	err                       error           // valid after returned
-	stopped                   time.Time       // when the work's context ended; valid after returned
+	started, returned chan struct{}
+	cancel, finish    context.CancelFunc
+	work              context.Context // valid after started
+	err               error           // valid after returned
+	stopped           time.Time       // when the work's context ended; valid after returned
 }
 
-// start calls Run. The work ends with its context if patient is false, else with finish.
-func start(l *Lease, patient bool) *run {
+// start calls Run. The work ends with its context if patient is false, else with finish. It ends with the test in any case:
+// what goes on renewing keeps the time of a bubble running for ever.
+func start(t testing.TB, l *Lease, patient bool) *run {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &run{started: make(chan struct{}), finish: make(chan struct{}), returned: make(chan struct{}), cancel: cancel}
+	finished, finish := context.WithCancel(context.Background())
+	r := &run{started: make(chan struct{}), returned: make(chan struct{}), cancel: cancel, finish: finish}
+	t.Cleanup(func() {
+		cancel()
+		finish()
+		<-r.returned
+	})
 	go func() {
 		defer close(r.returned)
 		defer cancel()
@@ -282,11 +289,11 @@ func start(l *Lease, patient bool) *run {
 			select {
 			case <-ctx.Done():
 				r.stopped = time.Now()
-			case <-r.finish:
+			case <-finished.Done():
 				return nil
 			}
 			if patient {
-				<-r.finish
+				<-finished.Done()
 			}
 			return nil
 		})

@@ -43,13 +43,13 @@ func TestFence(t *testing.T) {
 		api.setHolder("other", "x")
 		check("before Run", false)
 
-		r := start(l, true)
+		r := start(t, l, true)
 		<-r.started
 		check("during the work", true)
 		r.cancel()
 		<-r.work.Done()
 		check("while it ends", true)
-		close(r.finish)
+		r.finish()
 		<-r.returned
 		check("after the release", false)
 	})
@@ -62,7 +62,7 @@ func TestFenceClosesAtTheDeadline(t *testing.T) {
 		rt, _ := api.roundTripper()
 		client := clientOver(t, l.Fence(rt)).CoordinationV1().Leases("ns")
 		api.setHolder("other", "x")
-		r := start(l, true)
+		r := start(t, l, true)
 		<-r.started
 		f.set(hang, nil)
 		deadline := l.Deadline()
@@ -79,7 +79,7 @@ func TestFenceClosesAtTheDeadline(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		close(r.finish)
+		r.finish()
 		<-r.returned
 	})
 }
@@ -92,7 +92,7 @@ func TestFenceCancelsWhatIsUnderWay(t *testing.T) {
 		rt, slow := api.roundTripper()
 		client := clientOver(t, l.Fence(rt)).CoordinationV1().Leases("ns")
 		api.setHolder("other", "x")
-		r := start(l, true)
+		r := start(t, l, true)
 		<-r.started
 		slow.set(delay(time.Hour), nil)
 		f.set(hang, nil)
@@ -102,7 +102,7 @@ func TestFenceCancelsWhatIsUnderWay(t *testing.T) {
 		if !errors.Is(err, ErrNotHeld) || time.Now().After(deadline) || api.get("other").ResourceVersion != before {
 			t.Errorf("error %v, %s before the deadline", err, time.Until(deadline))
 		}
-		close(r.finish)
+		r.finish()
 		<-r.returned
 	})
 }
@@ -190,7 +190,7 @@ func TestFenceOverTheNetwork(t *testing.T) {
 			}
 			client := clientset.CoordinationV1().Leases("ns")
 
-			r := start(l, true)
+			r := start(t, l, true)
 			<-r.started
 			if _, err := client.Update(t.Context(), api.get("other"), metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
@@ -214,7 +214,7 @@ func TestFenceOverTheNetwork(t *testing.T) {
 			if _, err := client.Get(t.Context(), "other", metav1.GetOptions{}); err != nil {
 				t.Errorf("reading: %v", err)
 			}
-			close(r.finish)
+			r.finish()
 			<-r.returned
 		})
 	}

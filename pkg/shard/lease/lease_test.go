@@ -28,7 +28,7 @@ func TestRunHoldsRenewsAndReleases(t *testing.T) {
 		if l.Valid() || !l.Deadline().IsZero() {
 			t.Errorf("before Run: valid %v, deadline %s", l.Valid(), l.Deadline())
 		}
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		first := api.get("shard-a")
 		for range 60 {
@@ -64,7 +64,7 @@ func TestLabelsAreRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		l, _ := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		api.change("shard-a", func(l *coordinationv1.Lease) { l.Labels = map[string]string{"ring": "edited", "state": "ready"} })
 		time.Sleep(5 * time.Second)
@@ -104,6 +104,18 @@ func TestLostStaysLost(t *testing.T) {
 				api.setHolder("shard-a", "")
 			},
 		},
+		"taken by somebody who leaves the times alone": {
+			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder) })
+			},
+			wantHolder: v1alpha1.HolderSharder,
+		},
+		"taken and given back by somebody who leaves the times alone": {
+			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder) })
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To("") })
+			},
+		},
 		"taken by another process": {
 			meanwhile:  func(api *fakeAPI, _ *coordinationv1.Lease) { api.setHolder("shard-a", "other") },
 			wantHolder: "other",
@@ -128,7 +140,7 @@ func TestLostStaysLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := newFakeAPI()
 				l, f := testLease(t, api, "me")
-				r := start(l, true)
+				r := start(t, l, true)
 				<-r.started
 				time.Sleep(5 * time.Second)
 
@@ -138,7 +150,11 @@ func TestLostStaysLost(t *testing.T) {
 				changed := api.get("shard-a")
 				f.set(nil, nil)
 
-				<-r.work.Done()
+				select {
+				case <-r.work.Done():
+				case <-time.After(time.Minute):
+					t.Fatal("the work goes on")
+				}
 				if l.Valid() {
 					t.Error("valid after it was lost")
 				}
@@ -146,7 +162,7 @@ func TestLostStaysLost(t *testing.T) {
 					t.Errorf("cause of the end of work: %v", err)
 				}
 				time.Sleep(time.Minute) // no way back
-				close(r.finish)
+				r.finish()
 				<-r.returned
 				if !errors.Is(r.err, ErrLost) {
 					t.Errorf("error %v", r.err)
@@ -170,7 +186,7 @@ func TestWorkStopsBeforeTheLeaseRunsOut(t *testing.T) {
 	for name, fault := range map[string]func(*http.Request) error{
 		"nothing comes back":  hang,
 		"refused":             refuse,
-		"slower than allowed": delay(6 * time.Second),
+		"slower than allowed": delay(8 * time.Second),
 		"sometimes slow": func(req *http.Request) error {
 			if req.Method == http.MethodPut {
 				return hang(req)
@@ -178,16 +194,26 @@ func TestWorkStopsBeforeTheLeaseRunsOut(t *testing.T) {
 			return delay(4 * time.Second)(req)
 		},
 	} {
-		for _, duration := range []time.Duration{2 * time.Second, 3 * time.Second, 15 * time.Second} {
-			t.Run(fmt.Sprintf("%s/%s", name, duration), func(t *testing.T) {
+		for _, cfg := range []Config{
+			{Duration: 2 * time.Second},
+			{Duration: 3 * time.Second},
+			{Duration: 15 * time.Second},
+			{Duration: 15 * time.Second, RenewDeadline: 14900 * time.Millisecond}, // the elector alone would stop too late
+		} {
+			t.Run(fmt.Sprintf("%s/%s/%s", name, cfg.Duration, cfg.RenewDeadline), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
+					duration := cfg.Duration
 					api := newFakeAPI()
-					l, f := testLease(t, api, "me", func(c *Config) { c.Duration = duration })
-					r := start(l, false)
+					l, f := testLease(t, api, "me", func(c *Config) { c.Duration, c.RenewDeadline = duration, cfg.RenewDeadline })
+					r := start(t, l, false)
 					<-r.started
 					time.Sleep(duration)
 					f.set(fault, nil)
-					<-r.returned
+					select {
+					case <-r.returned:
+					case <-time.After(time.Minute):
+						t.Fatal("the work goes on")
+					}
 					renewed := api.get("shard-a").Spec.RenewTime
 					if left := renewed.Add(duration).Sub(r.stopped); left < 0 || left >= duration {
 						t.Errorf("the work stopped %s before the Lease ran out", left)
@@ -206,7 +232,7 @@ func TestDeadlineCountsFromBeforeTheRequest(t *testing.T) {
 		api := newFakeAPI()
 		l, f := testLease(t, api, "me")
 		f.set(nil, delay(4*time.Second)) // applied at once, answered later
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		for range 100 {
 			time.Sleep(time.Second)
@@ -224,7 +250,7 @@ func TestLostAnswerIsNotALostLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		l, f := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		time.Sleep(3 * time.Second)
 		deadline := l.Deadline()
@@ -264,7 +290,7 @@ func TestEveryRenewalShows(t *testing.T) {
 				last, since = lease.Spec.RenewTime.DeepCopy(), time.Now()
 			}
 		}
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		n := 0
 		f.set(nil, func(req *http.Request) error {
@@ -291,11 +317,11 @@ func TestTwoProcessesWithOneIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		older, _ := testLease(t, api, "me")
-		first := start(older, false)
+		first := start(t, older, false)
 		<-first.started
 		time.Sleep(time.Minute + 300*time.Millisecond) // in step, both would write the same renewal times
 		newer, _ := testLease(t, api, "me")
-		second := start(newer, false)
+		second := start(t, newer, false)
 		<-second.started // like a container that is started again: it goes on at once
 		time.Sleep(3 * time.Second)
 		if older.Valid() || !newer.Valid() {
@@ -324,7 +350,7 @@ func TestReleaseComesAfterTheWork(t *testing.T) {
 				t.Errorf("released: work ended %v, valid %v", worked, l.Valid())
 			}
 		}
-		r := start(l, true)
+		r := start(t, l, true)
 		<-r.started
 		r.cancel()
 		<-r.work.Done()
@@ -335,7 +361,7 @@ func TestReleaseComesAfterTheWork(t *testing.T) {
 			}
 		}
 		worked = true
-		close(r.finish)
+		r.finish()
 		<-r.returned
 		if r.err != nil || api.holder("shard-a") != "" {
 			t.Errorf("error %v, holder %q", r.err, api.holder("shard-a"))
@@ -347,7 +373,7 @@ func TestShutdownTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		l, _ := testLease(t, api, "me", func(c *Config) { c.ShutdownTimeout = 20 * time.Second })
-		r := start(l, true)
+		r := start(t, l, true)
 		<-r.started
 		r.cancel()
 		time.Sleep(19 * time.Second)
@@ -360,7 +386,7 @@ func TestShutdownTimeout(t *testing.T) {
 		if l.Valid() || !renewed.Equal(api.get("shard-a").Spec.RenewTime) {
 			t.Errorf("valid %v, renewed at %s and %s", l.Valid(), renewed, api.get("shard-a").Spec.RenewTime)
 		}
-		close(r.finish)
+		r.finish()
 		<-r.returned
 		if !errors.Is(r.err, ErrLost) {
 			t.Errorf("error %v", r.err)
@@ -372,7 +398,7 @@ func TestReleaseIsNotWaitedForTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		l, f := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		f.set(hang, nil)
 		r.cancel()

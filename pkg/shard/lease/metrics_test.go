@@ -14,7 +14,7 @@ func TestMetrics(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		api := newFakeAPI()
 		l, f := testLease(t, api, "me", func(c *Config) { c.Registerer = registry })
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		during := gather(t, registry)
 		f.set(refuse, nil)

@@ -125,7 +125,7 @@ func (s *simulation) startProcess() {
 		c.Duration = time.Duration(2+s.intn(4)) * time.Second
 		c.ShutdownTimeout = time.Duration(1+s.intn(20)) * time.Second
 	})
-	s.processes = append(s.processes, &process{run: start(l, false), lease: l, faults: f})
+	s.processes = append(s.processes, &process{run: start(s, l, false), lease: l, faults: f})
 }
 
 func (s *simulation) each(do func(*process)) {

@@ -25,7 +25,7 @@ func TestWaitsForTheSharder(t *testing.T) {
 			}
 		})
 		l, _ := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if l.Valid() || api.holder("shard-a") != v1alpha1.HolderSharder {
@@ -72,7 +72,7 @@ func TestWaitsForAnotherHolder(t *testing.T) {
 				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec = tc.spec })
 				l, _ := testLease(t, api, "me")
 				begin := time.Now()
-				r := start(l, false)
+				r := start(t, l, false)
 				<-r.started
 				if waited := time.Since(begin); waited < tc.want || waited > tc.want+10*time.Second {
 					t.Errorf("waited %s", waited)
@@ -97,7 +97,7 @@ func TestNoticesTwoRenewalsWithinASecond(t *testing.T) {
 		}
 		renew()
 		l, _ := testLease(t, api, "me", func(c *Config) { c.Duration = 2 * time.Second })
-		r := start(l, false)
+		r := start(t, l, false)
 		time.Sleep(900 * time.Millisecond)
 		renew()
 		renewed := time.Now()
@@ -115,7 +115,7 @@ func TestStopsWaiting(t *testing.T) {
 		api := newFakeAPI()
 		api.setHolder("shard-a", v1alpha1.HolderSharder)
 		l, _ := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		time.Sleep(time.Minute)
 		r.cancel()
 		<-r.returned
@@ -131,7 +131,7 @@ func TestWaitsForTheAPIServer(t *testing.T) {
 		api := newFakeAPI()
 		l, f := testLease(t, api, "me")
 		f.set(refuse, nil)
-		r := start(l, false)
+		r := start(t, l, false)
 		time.Sleep(time.Hour)
 		f.set(nil, nil)
 		<-r.started
@@ -154,7 +154,7 @@ func TestStoppedWhileAcquiring(t *testing.T) {
 			}
 			return nil
 		})
-		r := start(l, false)
+		r := start(t, l, false)
 		time.Sleep(time.Second)
 		if api.holder("shard-a") != "me" {
 			t.Fatal("not applied")
@@ -172,7 +172,7 @@ func TestLeaseOfAnotherRing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
 		l, _ := testLease(t, api, "me")
-		r := start(l, false)
+		r := start(t, l, false)
 		<-r.started
 		other, _ := testLease(t, api, "me", func(c *Config) { c.Labels = map[string]string{"ring": "other"} })
 		err := other.Run(t.Context(), nil)
