@@ -31,7 +31,7 @@ var cluster *testenv.Cluster
 
 func TestMain(m *testing.M) {
 	testenv.Main(m, &cluster, testenv.Options{
-		CRDs: []string{"sample-controller/artifacts/crd"},
+		CRDs: []string{"config/crd", "sample-controller/artifacts/crd"},
 		// The tests play the part of the controller of Deployments.
 		WithoutControllerManager: true,
 	})
