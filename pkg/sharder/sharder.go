@@ -174,7 +174,11 @@ func (s *Sharder) newRecorder() error {
 func (s *Sharder) newCertificates() (certificates.Source, error) {
 	w := s.cfg.Webhook
 	if w.CertFile != "" {
-		return certificates.NewFiles(certificates.FilesConfig{CertFile: w.CertFile, KeyFile: w.KeyFile, CAFile: w.CAFile})
+		files, err := certificates.NewFiles(certificates.FilesConfig{CertFile: w.CertFile, KeyFile: w.KeyFile, CAFile: w.CAFile})
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert-file, --tls-private-key-file, --tls-ca-file: %w", err)
+		}
+		return files, nil
 	}
 	hosts := []string{w.ServiceName + "." + s.cfg.Namespace + ".svc"}
 	if w.URL != "" {
@@ -266,31 +270,45 @@ func (s *Sharder) checks(server *admission.Server) []check {
 }
 
 // sayWhatIsMissing logs now and then what the replica waits for, because an API server that does not answer is otherwise
-// only told of by client-go.
+// only told of by client-go, and says when there is nothing left to wait for.
 func (s *Sharder) sayWhatIsMissing(ctx context.Context) error {
-	ticker := time.NewTicker(5 * time.Second)
+	const interval = 5 * time.Second
+	logger := klog.FromContext(ctx)
+	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for {
-		synced := map[string]bool{
-			"clusterrings": s.rings.HasSynced(), "leases": s.leases.HasSynced(), "namespaces": s.namespaces.HasSynced(), "certificate": s.certificates.Ready(),
-		}
-		var missing []string
-		for name, ok := range synced {
-			if !ok {
-				missing = append(missing, name)
-			}
-		}
-		if len(missing) == 0 {
-			klog.FromContext(ctx).Info("Ready")
+	for said := time.Now(); ; {
+		missing := s.missing()
+		switch {
+		case len(missing) == 0:
+			logger.Info("Ready")
 			return nil
+		case time.Since(said) >= interval:
+			logger.Info("Waiting for the API server", "host", s.rest.Host, "missing", missing)
+			said = time.Now()
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			klog.FromContext(ctx).Info("Waiting for the API server", "host", s.rest.Host, "missing", missing)
 		}
 	}
+}
+
+// missing names what has not come from the API server yet.
+func (s *Sharder) missing() []string {
+	var missing []string
+	for _, needed := range []struct {
+		name  string
+		ready func() bool
+	}{
+		{"clusterrings", s.rings.HasSynced}, {"leases", s.leases.HasSynced}, {"namespaces", s.namespaces.HasSynced},
+		{"certificate", s.certificates.Ready},
+	} {
+		if !needed.ready() {
+			missing = append(missing, needed.name)
+		}
+	}
+	return missing
 }
 
 // hostname names this replica in the Lease and in logs.
