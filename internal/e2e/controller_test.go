@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+
+	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/sample-controller/record"
+)
+
+const (
+	// shardVar is set in the environment of a process that is a shard and no test.
+	shardVar = "CLUSTERRING_E2E_SHARD"
+	// workedBy, with the name of the ring, is the annotation that a shard writes on its objects.
+	workedBy = "worked-by.e2e.clusterring.dev/"
+	// shardManager is the field manager of shards.
+	shardManager = "e2e-shard"
+)
+
+// controller is a sharded controller of ConfigMaps. Its work on each is to take a moment and to leave the shard's name on
+// it, and it records when the work begins and ends.
+type controller struct {
+	shard    *shard.Shard
+	client   kubernetes.Interface
+	record   *record.Writer
+	duration time.Duration
+	writes   bool
+}
+
+// shardMain is a shard, in a process of its own.
+func shardMain(args []string) int {
+	fs := flag.NewFlagSet("shard", flag.ExitOnError)
+	kubeconfig := fs.String("kubeconfig", "", "kubeconfig")
+	ring := fs.String("ring", "", "name of the ring")
+	name := fs.String("name", "", "name of the shard")
+	identity := fs.String("identity", "", "holder of the Lease")
+	namespace := fs.String("namespace", "", "namespace of the Lease")
+	lease := fs.Duration("lease-duration", 10*time.Second, "duration of the Lease")
+	path := fs.String("record", "", "file to append the record to")
+	work := fs.Duration("work", 5*time.Millisecond, "how long work on an object takes")
+	writes := fs.Bool("writes", true, "write to objects")
+	_ = fs.Parse(args)
+
+	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr)))
+	klog.SetLogger(logger)
+	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logger), syscall.SIGTERM)
+	defer stop()
+	err := func() error {
+		config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+		if err != nil {
+			return err
+		}
+		config.QPS = -1
+		s, err := shard.New(shard.Config{
+			Ring: *ring, RESTConfig: config, Name: *name, Namespace: *namespace, Identity: *identity, LeaseDuration: *lease,
+		})
+		if err != nil {
+			return err
+		}
+		client, err := kubernetes.NewForConfig(s.RESTConfig())
+		if err != nil {
+			return err
+		}
+		log, err := record.Open(*path, record.Worker{Shard: s.Name(), Holder: s.Identity()})
+		if err != nil {
+			return err
+		}
+		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes}
+		return errors.Join(s.Run(ctx, c.run), log.Close())
+	}()
+	if err != nil {
+		logger.Error(err, "The shard has ended")
+		return 1
+	}
+	return 0
+}
+
+func (c *controller) run(ctx context.Context) error {
+	queue := workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](20*time.Millisecond, 2*time.Second))
+	factory := c.shard.Informers(0).Kubernetes(c.client)
+	informer := factory.Core().V1().ConfigMaps().Informer()
+	enqueue := func(obj any) {
+		if name, err := cache.ObjectToName(obj); err == nil {
+			queue.Add(name)
+		}
+	}
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) },
+	}); err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer queue.ShutDown()
+	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		return nil
+	}
+	for range 8 {
+		wg.Go(func() {
+			for {
+				name, shutdown := queue.Get()
+				if shutdown {
+					return
+				}
+				c.process(ctx, queue, informer.GetIndexer(), name)
+			}
+		})
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (c *controller) process(
+	ctx context.Context, queue workqueue.TypedRateLimitingInterface[cache.ObjectName], objects cache.Indexer, name cache.ObjectName,
+) {
+	defer queue.Done(name)
+	if ctx.Err() != nil {
+		return
+	}
+	err := c.sync(ctx, objects, name)
+	switch {
+	case err == nil:
+		queue.Forget(name)
+	case ctx.Err() == nil:
+		klog.FromContext(ctx).Error(err, "Sync", "object", name)
+		queue.AddRateLimited(name)
+	}
+}
+
+func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) (err error) {
+	obj, exists, err := objects.GetByKey(name.String())
+	if err != nil || !exists {
+		return err
+	}
+	object := obj.(*corev1.ConfigMap)
+	patch := c.client.CoreV1().ConfigMaps(name.Namespace).Patch
+	if handled, err := c.shard.HandOver(ctx, object, shard.Patch(patch)); handled || err != nil {
+		return err
+	}
+	end, err := c.record.Begin(object)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(c.duration):
+	}
+	key := workedBy + c.shard.Ring()
+	if !c.writes || object.Annotations[key] == c.shard.Name() {
+		return nil
+	}
+	change, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": object.UID, "resourceVersion": object.ResourceVersion, "annotations": map[string]string{key: c.shard.Name()},
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = patch(ctx, name.Name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: shardManager})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // its event brings it back
+	}
+	return err
+}

@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/ring"
+)
+
+// prepare creates n objects that are where they belong in the ring of the shards.
+func (w *world) prepare(n int, shards ...string) {
+	w.Helper()
+	members := make([]ring.Member, len(shards))
+	for i, name := range shards {
+		members[i].Name = name
+	}
+	r, err := ring.New(members...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.createWith("prepared", n, 8, func(name string) map[string]string {
+		return map[string]string{v1alpha1.ShardLabel(w.ring): owner(r, w.namespace, name)}
+	})
+}
+
+// waitMoving waits until objects are being moved by the sharder.
+func (w *world) waitMoving(s *sharder) {
+	w.Helper()
+	const moves = "clusterring_sharder_movements_total"
+	before, err := s.metric(w.Context(), moves)
+	if err != nil {
+		w.Fatal(err)
+	}
+	testenv.Poll(w.T, settleTimeout, func(ctx context.Context) error {
+		now, err := s.metric(ctx, moves)
+		if err == nil && now < before+10 {
+			err = fmt.Errorf("%s has moved %.0f objects", s.Name(), now-before)
+		}
+		return err
+	})
+}
+
+// TestTermWhileObjectsMove: the leader gets a SIGTERM in the middle of a rebalancing, ends with status 0 within two seconds,
+// and its successor goes on.
+func TestTermWhileObjectsMove(t *testing.T) {
+	const limit = 2 * time.Second
+	w := newWorld(t)
+	first, second := w.startSharder(), w.startSharder() // with Leases that last for 15 seconds
+	w.waitReady(first, second)
+	for _, name := range []string{"a", "b"} {
+		w.startShard(name, "--writes=false")
+	}
+	w.prepare(3000, "a", "b")
+	w.settle("a", "b")
+	leader := w.leader(first, second)
+
+	w.startShard("c", "--writes=false")
+	w.waitMoving(leader)
+	began := time.Now()
+	if err := leader.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-leader.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the leader is still there 20 s after SIGTERM")
+	}
+	ended, _ := leader.Ended()
+	n, _ := w.unsettled(w.ring, "a", "b", "c")
+	t.Logf("the leader ended %s after SIGTERM, with status %d, while %d objects were not where they belong",
+		ended.Sub(began).Round(time.Millisecond), leader.ExitCode(), n)
+	if took := ended.Sub(began); took > limit || leader.ExitCode() != 0 {
+		t.Errorf("the leader took %s to end, and ended with status %d; want less than %s and 0", took, leader.ExitCode(), limit)
+	}
+	if n == 0 {
+		t.Error("everything had moved before the leader ended, so this shows nothing")
+	}
+	w.leader(w.others(leader)...)
+	w.settle("a", "b", "c")
+	w.workedOn(time.Time{})
+	w.noOverlaps()
+	w.labelsOnly()
+}
+
+// TestKillLeaderWhileCreating: the leader is killed while objects are created, and admission goes with it. Nobody can lead before
+// its Lease has run out, and no object has to wait for that.
+func TestKillLeaderWhileCreating(t *testing.T) {
+	const limit = 3 * time.Second
+	w := newWorld(t)
+	first, second := w.startSharder(), w.startSharder() // with Leases that last for 15 seconds
+	w.waitReady(first, second)
+	w.startShards("a", "b", "c")
+	w.waitForAdmission()
+	w.settle("a", "b", "c")
+	leader := w.leader(first, second)
+
+	var births []birth
+	var wg sync.WaitGroup
+	wg.Go(func() { births = w.create("killed", 400, 4) })
+	testenv.Poll(t, settleTimeout, func(context.Context) error {
+		if n := w.count(labels.Everything()); n < 100 {
+			return fmt.Errorf("%d objects were created", n)
+		}
+		return nil
+	})
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	atKill := w.count(labels.Everything())
+	// Nobody but a leader restores this: what is created from here on is not even seen by admission.
+	err := w.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), configuration(w.ring), metav1.DeleteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	longest := w.waitAssigned(births, settleTimeout)
+	holder, err := w.holder(t.Context(), "sharder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("about %d of %d objects were created when the leader was killed; %d were born without a shard, and had one after %s at most",
+		atKill, len(births), unassigned(births), longest.Round(time.Millisecond))
+	if unassigned(births) == 0 {
+		t.Error("no object was born without a shard, so this shows nothing")
+	}
+	if longest > limit {
+		t.Errorf("an object was without a shard for %s, more than %s", longest, limit)
+	}
+	if !strings.HasPrefix(holder, leader.Name()+"_") {
+		t.Errorf("the sharder's Lease is held by %q: another replica led before all objects were assigned, so this shows nothing", holder)
+	}
+	w.checkAll("a", "b", "c")
+}
+
+// TestNoSharder: while no sharder runs, requests succeed all the same, shards go on, and what was missed is picked up when a
+// sharder is back.
+func TestNoSharder(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.startSharder(), w.startSharder()
+	w.waitReady(first, second)
+	w.startShards("a", "b")
+	w.waitForAdmission()
+	w.create("before", 30, 4)
+	w.settle("a", "b")
+	if err := first.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Stop(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+
+	births := w.create("missed", 60, 4)
+	if n := unassigned(births); n != len(births) {
+		t.Errorf("%d of %d objects were born with a shard, but no sharder runs", len(births)-n, len(births))
+	}
+	tr := w.startTraffic(2, 20*time.Millisecond)
+	testenv.Poll(t, settleTimeout, func(context.Context) error {
+		if n := w.count(labels.Everything()); n < 150 {
+			return fmt.Errorf("there are %d objects", n)
+		}
+		return nil
+	})
+	tr.stop()
+
+	back := time.Now()
+	third := w.startSharder()
+	w.waitReady(third)
+	w.waitAssigned(births, settleTimeout)
+	t.Logf("all are assigned %s after a sharder was started", time.Since(back).Round(time.Millisecond))
+	w.waitForAdmission()
+	w.checkAll("a", "b")
+}

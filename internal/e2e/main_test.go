@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+)
+
+// settleTimeout is the time that everything has to get well again. It takes a few seconds, and longer on a busy machine.
+const settleTimeout = 60 * time.Second
+
+var (
+	cluster       *testenv.Cluster
+	sharderBinary string
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(shardVar) != "" {
+		os.Exit(shardMain(os.Args[1:]))
+	}
+	testenv.Main(withSharder{m}, &cluster, testenv.Options{})
+}
+
+// withSharder builds the sharder before the tests run.
+type withSharder struct{ m *testing.M }
+
+func (w withSharder) Run() int {
+	if cluster == nil {
+		return w.m.Run()
+	}
+	dir, err := os.MkdirTemp("", "clusterring-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	sharderBinary = filepath.Join(dir, "sharder")
+	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/tools/sharder")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)
+		return 1
+	}
+	return w.m.Run()
+}

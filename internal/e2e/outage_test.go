@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+)
+
+// stopAPIServer stops the API server until the returned func is called, or the test ends.
+func (w *world) stopAPIServer() (start func()) {
+	w.Helper()
+	cluster.RequireControl(w.T)
+	stopped := true
+	start = func() {
+		w.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if !stopped {
+			return
+		}
+		if err := cluster.StartAPIServer(ctx); err != nil {
+			w.Fatal(err)
+		}
+		stopped = false
+	}
+	w.Cleanup(start)
+	if err := cluster.StopAPIServer(w.Context()); err != nil {
+		w.Fatal(err)
+	}
+	return start
+}
+
+// TestStartWithoutAPIServer: sharder and shards that are started before the API server say what they wait for, and work
+// as soon as it is there.
+func TestStartWithoutAPIServer(t *testing.T) {
+	w := newWorld(t)
+	births := w.create("early", 30, 4)
+	start := w.stopAPIServer()
+	s := w.startSharder(shortLease...)
+	shard := w.startShard("a")
+
+	testenv.Poll(t, 20*time.Second, func(context.Context) error {
+		return errors.Join(says(s.Process, "Waiting for the API server"), says(shard.Process, "Lease not acquired, trying again"))
+	})
+	if err := s.ready(t.Context()); err == nil {
+		t.Error("the sharder says that it is ready without an API server")
+	}
+	if !s.Running() || !shard.Running() {
+		t.Fatalf("sharder running: %t, shard running: %t", s.Running(), shard.Running())
+	}
+
+	start()
+	back := time.Now()
+	w.waitReady(s)
+	t.Logf("ready %s after the API server", time.Since(back).Round(time.Millisecond))
+	w.waitAssigned(births, settleTimeout)
+	w.checkAll("a")
+}
+
+// TestAPIServerOutage: the API server goes away for longer than all Leases last, those of the shards and the sharder's own.
+func TestAPIServerOutage(t *testing.T) {
+	const outage = 8 * time.Second
+	w := newWorld(t)
+	first, second := w.startSharder(shortLease...), w.startSharder(shortLease...)
+	w.waitReady(first, second)
+	for _, name := range []string{"a", "b", "c"} {
+		w.keepShard(name, "--lease-duration=3s")
+	}
+	w.waitForAdmission()
+	w.create("before", 90, 4)
+	w.settle("a", "b", "c")
+	w.workedOn(time.Time{})
+
+	start := w.stopAPIServer()
+	began := time.Now()
+	testenv.Poll(t, settleTimeout, func(ctx context.Context) error {
+		var errs []error
+		for _, s := range w.sharders {
+			leads, err := s.metric(ctx, leading)
+			if err == nil && leads != 0 {
+				err = fmt.Errorf("%s believes that it leads", s.Name())
+			}
+			errs = append(errs, err)
+		}
+		// Each shard has lost its Lease and was started again.
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.shards) < 6 {
+			errs = append(errs, fmt.Errorf("%d shards were started", len(w.shards)))
+		}
+		if left := outage - time.Since(began); left > 0 {
+			errs = append(errs, fmt.Errorf("the outage lasts for another %s", left))
+		}
+		return errors.Join(errs...)
+	})
+	start()
+
+	back := time.Now()
+	w.leader(first, second)
+	t.Logf("a sharder leads %s after the API server", time.Since(back).Round(time.Millisecond))
+	births := w.create("after", 30, 4)
+	w.waitAssigned(births, settleTimeout)
+	w.settle("a", "b", "c")
+	w.workedOn(back) // by the processes that came after the outage
+	w.noOverlaps()
+	w.labelsOnly()
+	w.stillRunning()
+	t.Logf("%d objects moved because of the outage", w.moved(w.ring))
+}

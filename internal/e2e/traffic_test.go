@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+// birth is what became of a request to create an object.
+type birth struct {
+	name  string
+	uid   types.UID
+	shard string // that it was born with
+	took  time.Duration
+	at    time.Time
+}
+
+// create creates n objects, one after the other by each of the clients. No creation may fail (G3).
+func (w *world) create(prefix string, n, clients int) []birth {
+	w.Helper()
+	return w.createWith(prefix, n, clients, nil)
+}
+
+// createWith is create, with labels for each object.
+func (w *world) createWith(prefix string, n, clients int, labels func(name string) map[string]string) []birth {
+	w.Helper()
+	births := make([]birth, n)
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() {
+			for i := c; i < n; i += clients {
+				object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", prefix, i)}}
+				if labels != nil {
+					object.Labels = labels(object.Name)
+				}
+				b, err := w.createOne(w.Context(), object)
+				if err != nil {
+					w.Errorf("create %s: %v", object.Name, err)
+				}
+				births[i] = b
+			}
+		})
+	}
+	wg.Wait()
+	return births
+}
+
+func (w *world) createOne(ctx context.Context, object *corev1.ConfigMap) (birth, error) {
+	began := time.Now()
+	made, err := w.kube.CoreV1().ConfigMaps(w.namespace).Create(ctx, object, metav1.CreateOptions{})
+	if err != nil {
+		return birth{}, err
+	}
+	now := time.Now()
+	return birth{made.Name, made.UID, made.Labels[v1alpha1.ShardLabel(w.ring)], now.Sub(began), now}, nil
+}
+
+// unassigned returns how many were born without a shard.
+func unassigned(births []birth) int {
+	n := 0
+	for _, b := range births {
+		if b.shard == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// waitAssigned waits until the objects have a shard, and returns the longest time that one had to wait for it.
+func (w *world) waitAssigned(births []birth, timeout time.Duration) (longest time.Duration) {
+	w.Helper()
+	for _, b := range births {
+		var at time.Time
+		testenv.Poll(w.T, timeout, func(context.Context) error {
+			var ok bool
+			if at, ok = w.assignedAt(b.uid, w.ring); !ok {
+				return fmt.Errorf("%s has no shard", b.name)
+			}
+			return nil
+		})
+		longest = max(longest, at.Sub(b.at))
+	}
+	return longest
+}
+
+// traffic are clients that create, change and delete objects until they are stopped.
+type traffic struct {
+	created, changed, deleted int
+	stop                      func() // can be called more than once
+}
+
+// startTraffic starts clients, none of whose requests may fail (G3). The counts are valid after stop.
+func (w *world) startTraffic(clients int, pause time.Duration) *traffic {
+	ctx, cancel := context.WithCancel(context.Background())
+	tr := &traffic{}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for c := range clients {
+		wg.Go(func() {
+			created, changed, deleted := w.client(ctx, fmt.Sprintf("traffic-%d", c), pause)
+			mu.Lock()
+			defer mu.Unlock()
+			tr.created, tr.changed, tr.deleted = tr.created+created, tr.changed+changed, tr.deleted+deleted
+		})
+	}
+	tr.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	w.Cleanup(tr.stop)
+	return tr
+}
+
+// client creates objects, changes one that it created earlier for each, and deletes every third of those again. It finishes
+// what it has begun.
+func (w *world) client(ctx context.Context, prefix string, pause time.Duration) (created, changed, deleted int) {
+	objects := w.kube.CoreV1().ConfigMaps(w.namespace)
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	whole := context.WithoutCancel(ctx)
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return created, changed, deleted
+		case <-ticker.C:
+		}
+		name := func(i int) string { return fmt.Sprintf("%s-%d", prefix, i) }
+		if _, err := w.createOne(whole, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name(i)}}); err != nil {
+			w.Errorf("create %s: %v", name(i), err)
+			return created, changed, deleted
+		}
+		created++
+		old := i / 2
+		if old%3 == 0 && i%2 == 1 {
+			if err := objects.Delete(whole, name(old), metav1.DeleteOptions{}); err != nil {
+				w.Errorf("delete %s: %v", name(old), err)
+			}
+			deleted++
+			continue
+		}
+		change := fmt.Appendf(nil, `{"data":{"changed":"%d"}}`, i)
+		if _, err := objects.Patch(whole, name(old), types.MergePatchType, change, metav1.PatchOptions{}); err != nil {
+			w.Errorf("change %s: %v", name(old), err)
+		}
+		changed++
+	}
+}
