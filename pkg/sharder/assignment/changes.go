@@ -37,6 +37,7 @@ func (c *Controller) ringChanged(name string) {
 	if !ok {
 		delete(c.known, name)
 		delete(c.scans, name)
+		delete(c.slots, name)
 		for shard, s := range before.shards {
 			if s.free {
 				w.evacuations.Add(shardKey{name, shard}) // gives the Lease back if the sharder holds it

@@ -54,10 +54,10 @@ type Config struct {
 	Metrics *relabel.Metrics
 	// AuditInterval is the time between two audits of a ring, 5 min by default. Each is delayed by up to a tenth at random.
 	AuditInterval time.Duration
-	// Writers is how many requests an evacuation or a scan may have under way at once, 16 by default.
+	// Writers is how many objects of one ring may be worked on at once, 16 by default.
 	Writers int
 	// ConcurrentScans is how many rings are scanned at once, 4 by default. ConcurrentEvacuations is how many shards are
-	// evacuated at once, 16 by default.
+	// evacuated at once, 64 by default.
 	ConcurrentScans, ConcurrentEvacuations int
 	// Registerer takes the metrics. None are registered without it.
 	Registerer prometheus.Registerer
@@ -81,6 +81,7 @@ type Controller struct {
 	known   map[string]knownRing
 	scans   map[string]*scanState
 	shards  map[shardKey]*evacuationState
+	slots   map[string]chan struct{} // of each ring
 }
 
 type workers struct {
@@ -107,7 +108,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg.ConcurrentScans = 4
 	}
 	if cfg.ConcurrentEvacuations <= 0 {
-		cfg.ConcurrentEvacuations = 16
+		cfg.ConcurrentEvacuations = 64
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
@@ -139,6 +140,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.known, c.scans, c.shards = map[string]knownRing{}, map[string]*scanState{}, map[shardKey]*evacuationState{}
+	c.slots = map[string]chan struct{}{}
 	c.mu.Unlock()
 	c.running.Store(w)
 	defer c.running.Store(nil)

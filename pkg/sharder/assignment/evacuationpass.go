@@ -67,7 +67,7 @@ type resourcePass struct {
 func (p *resourcePass) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	writers := newPool(ctx, p.cfg.Writers)
+	writers := newPool(ctx, p.slotsOf(p.key.Ring))
 	selector := v1alpha1.ShardSelector(p.key.Ring, p.key.Shard)
 	err := p.lister.Pages(ctx, p.resource.GVR, selector, func(ctx context.Context, object *metav1.PartialObjectMetadata) error {
 		if _, _, ours := p.family(p.resource, object); !ours {

@@ -9,24 +9,40 @@ import (
 // the writers are busy.
 const backlog = 2048
 
-// pool runs tasks, a bounded number at once.
+// pool runs tasks of a pass, as many at once as there are slots. All passes of a ring share its slots, so that no ring, however
+// much has happened to it, has more requests under way than another may have.
 type pool struct {
 	tasks chan func(context.Context)
 	wg    sync.WaitGroup
 }
 
-func newPool(ctx context.Context, workers int) *pool {
+func newPool(ctx context.Context, slots chan struct{}) *pool {
 	p := &pool{tasks: make(chan func(context.Context), backlog)}
-	for range workers {
+	for range cap(slots) {
 		p.wg.Go(func() {
 			for task := range p.tasks {
-				if ctx.Err() == nil {
+				select {
+				case slots <- struct{}{}:
 					task(ctx)
+					<-slots
+				case <-ctx.Done():
 				}
 			}
 		})
 	}
 	return p
+}
+
+// slotsOf returns the slots of a ring.
+func (c *Controller) slotsOf(ring string) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slots, ok := c.slots[ring]
+	if !ok {
+		slots = make(chan struct{}, c.cfg.Writers)
+		c.slots[ring] = slots
+	}
+	return slots
 }
 
 // submit has the task run soon. It waits while the backlog is full.

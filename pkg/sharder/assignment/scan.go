@@ -97,7 +97,7 @@ func (s *scan) pass(ctx context.Context, all []resources.Resource, look func(*po
 		if ctx.Err() != nil {
 			return
 		}
-		p := newPool(ctx, s.cfg.Writers)
+		p := newPool(ctx, s.slotsOf(s.ring))
 		err := s.lister.Each(ctx, r.GVR, labels.Everything(), look(p, r))
 		p.wait()
 		s.failed(r, err)
