@@ -1,0 +1,151 @@
+package stage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+const (
+	// Namespace has the ConfigMaps and the shards of the examples that write checksums; Ring is their ClusterRing.
+	Namespace = "checksums"
+	Ring      = "checksums"
+
+	annotation = "example.clusterring.dev/checksum"
+)
+
+// An Object is what a test wants to know of a ConfigMap.
+type Object struct {
+	Shard    string
+	Drain    bool // the shard was asked to let go of it
+	UpToDate bool // its checksum is right
+}
+
+// Create creates n ConfigMaps with data that is awkward to write down.
+func (s *Stage) Create(n int) {
+	s.t.Helper()
+	for i := range n {
+		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("c%02d", i)}}
+		switch i % 4 {
+		case 0: // no data at all
+		case 1:
+			configMap.Data = map[string]string{"b": "1", "a": `"quotes" and \ and | and <&>`}
+		case 2:
+			configMap.Data = map[string]string{"lines": "one\ntwo\tthree\x1ffour\n", "empty": ""}
+			configMap.Annotations = map[string]string{"note": "a\nADDED\x1fc00\x1f1", annotation: "wrong"}
+		case 3:
+			configMap.Data = map[string]string{"text": "ü €\u2028$(exit 1) `exit 1` %s"}
+		}
+		if _, err := s.Client.CoreV1().ConfigMaps(Namespace).Create(s.t.Context(), configMap, metav1.CreateOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// clearChecksums removes the ring, with its status, and the ConfigMaps for the next test.
+func (s *Stage) clearChecksums() error {
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	rings, err := versioned.NewForConfig(s.cluster.Config())
+	if err != nil {
+		return err
+	}
+	err = rings.ShardingV1alpha1().ClusterRings().Delete(ctx, Ring, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
+	}
+	return s.Client.CoreV1().ConfigMaps(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+}
+
+// Change changes the data of all ConfigMaps, so that no checksum is right any more.
+func (s *Stage) Change() {
+	s.t.Helper()
+	objects, err := s.Objects(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	patch := fmt.Appendf(nil, `{"data":{"changed":%q}}`, time.Now())
+	for name := range objects {
+		_, err := s.Client.CoreV1().ConfigMaps(Namespace).Patch(s.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// Objects returns all ConfigMaps of the ring, by name.
+func (s *Stage) Objects(ctx context.Context) (map[string]Object, error) {
+	list, err := s.Client.CoreV1().ConfigMaps(Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	objects := map[string]Object{}
+	for _, configMap := range list.Items {
+		data, err := json.Marshal(configMap.Data)
+		if err != nil {
+			return nil, err
+		}
+		_, drain := configMap.Labels[v1alpha1.DrainLabel(Ring)]
+		objects[configMap.Name] = Object{
+			Shard:    configMap.Labels[v1alpha1.ShardLabel(Ring)],
+			Drain:    drain,
+			UpToDate: configMap.Annotations[annotation] == fmt.Sprintf("%x", sha256.Sum256(data)),
+		}
+	}
+	return objects, nil
+}
+
+// AwaitShards returns when the sharder knows of that many shards that hold their Leases.
+func (s *Stage) AwaitShards(n int32) {
+	s.t.Helper()
+	rings, err := versioned.NewForConfig(s.cluster.Config())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	testenv.Poll(s.t, Timeout, func(ctx context.Context) error {
+		ring, err := rings.ShardingV1alpha1().ClusterRings().Get(ctx, Ring, metav1.GetOptions{})
+		if err == nil && ring.Status.AvailableShards != n {
+			err = fmt.Errorf("%d shards are available instead of %d", ring.Status.AvailableShards, n)
+		}
+		return err
+	})
+}
+
+// AwaitSettled returns the names of the objects of each shard, in order, when all objects are with one of the shards,
+// each shard has some, no object is asked for, and all checksums are right.
+func (s *Stage) AwaitSettled(shards ...string) map[string][]string {
+	s.t.Helper()
+	var of map[string][]string
+	testenv.Poll(s.t, Timeout, func(ctx context.Context) error {
+		objects, err := s.Objects(ctx)
+		if err != nil {
+			return err
+		}
+		of = map[string][]string{}
+		for _, name := range slices.Sorted(maps.Keys(objects)) {
+			object := objects[name]
+			if !slices.Contains(shards, object.Shard) || object.Drain || !object.UpToDate {
+				return fmt.Errorf("%s: %+v", name, object)
+			}
+			of[object.Shard] = append(of[object.Shard], name)
+		}
+		if len(of) != len(shards) {
+			return fmt.Errorf("only %d of %d shards have objects", len(of), len(shards))
+		}
+		return nil
+	})
+	return of
+}
