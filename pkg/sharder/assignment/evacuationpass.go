@@ -81,6 +81,7 @@ func (p *resourcePass) run(ctx context.Context) error {
 		}
 		p.progress.looked.Add(1)
 		p.found++
+		object = slim(object)
 		return writers.submit(ctx, func(ctx context.Context) {
 			moved, err := p.move(ctx, p.resource, object)
 			switch {

@@ -3,6 +3,8 @@ package assignment
 import (
 	"context"
 	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // backlog is how many objects may wait for a writer. It bounds the memory of a pass, and lets a stream of objects go on while
@@ -59,4 +61,15 @@ func (p *pool) submit(ctx context.Context, task func(context.Context)) error {
 func (p *pool) wait() {
 	close(p.tasks)
 	p.wg.Wait()
+}
+
+// slim returns what a task needs of an object. Annotations and managed fields can be large, and many objects may wait.
+func slim(object *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace:       object.Namespace,
+		Name:            object.Name,
+		UID:             object.UID,
+		ResourceVersion: object.ResourceVersion,
+		OwnerReferences: object.OwnerReferences,
+	}}
 }

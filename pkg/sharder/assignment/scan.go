@@ -137,6 +137,7 @@ func (s *scan) controlled(p *pool, r resources.Resource) func(context.Context, *
 		if d.Action != placement.Follow {
 			return s.act(ctx, p, r, object, d, "audit")
 		}
+		object = slim(object)
 		return p.submit(ctx, func(ctx context.Context) {
 			owner, err := s.owner(ctx, s.ring, controller)
 			if err != nil {
@@ -178,6 +179,7 @@ func (s *scan) act(ctx context.Context, p *pool, r resources.Resource, object *m
 	default:
 		s.found(findMisplaced)
 	}
+	object = slim(object)
 	return p.submit(ctx, func(ctx context.Context) { s.do(ctx, r, object, d, by) })
 }
 
