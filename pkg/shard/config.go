@@ -112,8 +112,9 @@ func (c Config) leaseConfig() (lease.Config, error) {
 	}, nil
 }
 
-// leaseClient returns a client that shares neither rate limit nor connection with others. It speaks HTTP/1.1, where a request that
-// timed out closes its connection: the next one is not sent into the same broken connection, as it would be with HTTP/2.
+// leaseClient returns a client that shares neither rate limit nor connection with others. It speaks HTTP/1.1, where a
+// request that timed out closes its connection: the next one is not sent into the same broken connection, as it would be
+// with HTTP/2.
 func leaseClient(config *rest.Config) (coordinationv1client.LeasesGetter, error) {
 	config = rest.CopyConfig(config)
 	config.RateLimiter, config.QPS = nil, -1

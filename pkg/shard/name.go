@@ -14,9 +14,9 @@ import (
 // hashLength is the number of characters of the hash in a name that had to be changed.
 const hashLength = 10
 
-// ShardName returns the name of the shard that is made of the name of a pod or a host. Usually that is the same. A name
-// that is too long or has characters that cannot be in both a label's value and the name of a Lease gets a readable beginning and a
-// hash of the whole, so that it is always the same for the same name and different for others. An empty name stays empty.
+// ShardName returns the name of the shard that is made of the name of a pod or a host. Usually that is the same. If the name
+// is too long, or has characters that cannot be in both a label's value and the name of a Lease, the result is a readable
+// part of it with a hash of the whole: always the same for the same name, and another for others. An empty name stays empty.
 func ShardName(name string) string {
 	if name == "" || isShardName(name) {
 		return name

@@ -19,7 +19,8 @@ import (
 
 // ErrTooEarly is returned by Run and HandOver when informers of the shard were started before it held its Lease. What they
 // have cached may belong to another shard.
-var ErrTooEarly = errors.New("informers were started before the shard held its Lease: start them in the function that is given to Run")
+var ErrTooEarly = errors.New("informers were started before the shard held its Lease: " +
+	"start them in the function that is given to Run")
 
 type (
 	// Controlled is a controlled resource of the ring, as this process sees it.

@@ -47,7 +47,8 @@ func (h *Handover) Controls(c Controlled) error {
 	}
 	indexers := c.Informer.GetIndexer().GetIndexers()
 	if indexers == nil {
-		return errors.New("controlled resource: Informer cannot take an index, because it was made with nil indexers: give it cache.Indexers{}")
+		return errors.New("controlled resource: Informer was made with nil indexers and cannot take another: " +
+			"give it cache.Indexers{}")
 	}
 	if _, ok := indexers[controllerIndex]; !ok {
 		if err := c.Informer.AddIndexers(cache.Indexers{controllerIndex: byController}); err != nil {
