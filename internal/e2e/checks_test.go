@@ -77,6 +77,11 @@ func (w *world) workedOn(since time.Time) {
 // noOverlaps checks that no two shards ever worked on one object at the same time (G1).
 func (w *world) noOverlaps() {
 	w.Helper()
+	w.noOverlapsIn(w.intervals())
+}
+
+func (w *world) noOverlapsIn(intervals []record.Interval) {
+	w.Helper()
 	w.mu.Lock()
 	died := map[record.Worker]time.Time{}
 	for _, s := range w.shards {
@@ -85,7 +90,6 @@ func (w *world) noOverlaps() {
 		}
 	}
 	w.mu.Unlock()
-	intervals := w.intervals()
 	if len(intervals) == 0 {
 		w.Error("no shard has worked on anything")
 	}
