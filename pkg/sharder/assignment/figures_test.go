@@ -3,8 +3,10 @@ package assignment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,23 +36,40 @@ func TestFigures(t *testing.T) {
 				f.createChildren(n, true)
 				f.waitSettled(time.Minute, "a", "b", "c")
 			}
-			report := func(what string, since time.Time) {
-				t.Logf("%s: %s, so far %v forced and drained, %v conflicts", what, time.Since(since).Round(time.Millisecond),
-					s.metric(t, "clusterring_sharder_movements_total"), s.metric(t, "clusterring_sharder_conflicts_total"))
+			pids, err := cluster.Pids()
+			if err != nil {
+				t.Fatal(err)
 			}
-			start := time.Now()
+			pids["test"] = os.Getpid()
+			var spent map[testenv.Component]float64
+			var moved float64
+			begin := func() time.Time {
+				spent, moved = cpuSeconds(pids), s.metric(t, "clusterring_sharder_movements_total")
+				return time.Now()
+			}
+			// On a machine that does other things, too, the CPU time tells more than the time.
+			report := func(what string, since time.Time) {
+				took, now, sum, each := time.Since(since), cpuSeconds(pids), 0.0, ""
+				for name, seconds := range now {
+					sum += seconds - spent[name]
+					each += fmt.Sprintf(" %s %.1f", name, seconds-spent[name])
+				}
+				t.Logf("%s: %v asked for or moved in %.2fs, CPU %.1fs (%s )", what, s.metric(t, "clusterring_sharder_movements_total")-moved,
+					took.Seconds(), sum, each)
+			}
+			start := begin()
 			f.startShard("d", true, slow)
 			f.waitSettled(time.Minute, "a", "b", "c", "d")
 			report("join", start)
 
-			start = time.Now()
+			start = begin()
 			c.leave()
 			f.waitEmpty("c")
 			report("leave, nothing left there", start)
 			f.waitSettled(time.Minute, "a", "b", "d")
 			report("leave", start)
 
-			start = time.Now()
+			start = begin()
 			b.kill()
 			f.waitEmpty("b")
 			report("crash, nothing left there", start)
@@ -77,4 +96,22 @@ func (f *fixture) waitEmpty(shard string) {
 		}
 		return nil
 	})
+}
+
+// cpuSeconds returns the CPU time that processes have used.
+func cpuSeconds(pids map[testenv.Component]int) map[testenv.Component]float64 {
+	out := map[testenv.Component]float64{}
+	for name, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest) // from the third on, as proc(5) counts them
+		for _, ticks := range fields[11:13] {
+			n, _ := strconv.ParseFloat(ticks, 64)
+			out[name] += n / 100
+		}
+	}
+	return out
 }

@@ -26,6 +26,8 @@ const (
 	extraAuditDelay = 1500 * time.Millisecond
 	// extraAuditInterval is the least time between two of them.
 	extraAuditInterval = 15 * time.Second
+	// patientScans is how many scans leave controlled objects alone while main objects are on their way.
+	patientScans = 3
 	// maxGone bounds how many names of shards that are gone a scan remembers: labels may hold anything.
 	maxGone = 1000
 )
@@ -44,7 +46,7 @@ type scanState struct {
 type scan struct {
 	*Controller
 	ring     string
-	first    bool // the first since the ring changed
+	attempt  int // 0 for the first since the ring changed
 	progress *progress
 
 	mu       sync.Mutex
@@ -75,7 +77,7 @@ func (c *Controller) scan(ctx context.Context, ring string) (time.Duration, erro
 	attempt := c.scanStateLocked(ring).attempt
 	c.mu.Unlock()
 
-	s := &scan{Controller: c, ring: ring, first: attempt == 0, findings: map[string]int{}, gone: map[string]struct{}{}}
+	s := &scan{Controller: c, ring: ring, attempt: attempt, findings: map[string]int{}, gone: map[string]struct{}{}}
 	s.progress = c.newProgress(ctx, "Scanning a ring")
 	s.run(ctx, sc)
 	s.progress.stop()
@@ -87,8 +89,19 @@ func (c *Controller) scan(ctx context.Context, ring string) (time.Duration, erro
 
 func (s *scan) run(ctx context.Context, sc *scope.Scope) {
 	s.pass(ctx, mains(sc), s.main)
-	// Only now, because controlled objects follow.
+	// Controlled objects follow, and shards that let go of an object see to its family themselves. Only if one does not let go
+	// for some time, what can be done about other families is done all the same.
+	if s.unsettled() && s.attempt < patientScans {
+		return
+	}
 	s.pass(ctx, sc.Controlled(), s.controlled)
+}
+
+// unsettled says that main objects have been found that are on their way from one live shard to another.
+func (s *scan) unsettled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.findings[findMisplaced]+s.findings[findDraining] > 0
 }
 
 // pass has every object of the resources looked at, and returns when all has been done about them.
@@ -112,7 +125,7 @@ func (s *scan) main(p *pool, r resources.Resource) func(context.Context, *metav1
 		}
 		inside, _ := sc.Inside(object.Namespace)
 		d := sc.View.Main(scope.MainKey(r, object), placement.LabelsOf(s.ring, object.Labels), inside)
-		if d.Action == placement.Assign && s.first {
+		if d.Action == placement.Assign && s.attempt == 0 {
 			// It is left to package unassigned at first: two writes for one object make a conflict.
 			s.found(findUnassigned)
 			return nil
