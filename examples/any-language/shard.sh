@@ -4,7 +4,8 @@
 # that is its own into an annotation.
 #
 # Everything happens in one loop, one thing at a time. So nothing else is ever busy with an object that is let go of, and all
-# work has ended when the loop has. Linux, bash 5, kubectl; $KUBECONFIG says which cluster.
+# work has ended when the loop has. Linux, bash 5, kubectl; $KUBECONFIG says which cluster, $LEASE_SECONDS how long
+# the Lease is valid.
 set -o nounset -o pipefail # not errexit: here, requests fail as a matter of course
 
 readonly shard=${1:?usage: shard.sh NAME-OF-THE-SHARD}
@@ -18,7 +19,7 @@ readonly drain_label=drain.sharding.clusterring.dev/$ring
 readonly sharder=clusterring:sharder
 
 # Seconds. A request that begins just before the last moment to act has ended before others may take the Lease.
-readonly duration=15                   # how long others wait after a renewal
+readonly duration=${LEASE_SECONDS:-15} # how long others wait after a renewal
 readonly act_for=$((duration * 2 / 3)) # how long we act after we have sent one
 readonly renew_every=$((duration / 5))
 readonly request=$((duration / 5)) # how long a request may take
@@ -97,14 +98,16 @@ acquire() {
   done
 }
 
+# renew tries again at once after a conflict: the sharder writes a label, which is fine. It leaves it at that for now when
+# the Lease cannot even be read.
 renew() {
-  tick
-  local sent=$now
-  if write_lease replace '{"spec": {"renewTime": "'"$(timestamp)"'"}}'; then
-    renewed "$sent"
-  elif read_lease; then # somebody else wrote it: the sharder, its label, which is fine
+  local sent
+  while may_act; do
+    sent=$now
+    write_lease replace '{"spec": {"renewTime": "'"$(timestamp)"'"}}' && renewed "$sent" && return
+    read_lease || return
     [[ $holder == "$identity" ]] || lose "the Lease is held by '$holder'"
-  fi
+  done
 }
 
 # may_act ends the process when it is too late to do anything. Whatever it had in mind is lost with it.

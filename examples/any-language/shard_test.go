@@ -50,9 +50,11 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-func (s *scene) script(name string) *procs.Process {
+// script starts a shard in bash. Its Lease is long, because kubectl takes its time on a machine that is busy with other tests.
+func (s *scene) script(name string, env ...string) *procs.Process {
 	s.Helper()
-	return s.Start(name, "./shard.sh", []string{name}, []string{"KUBECONFIG=" + s.kubeconfig, "KUBECACHEDIR=" + s.TempDir()})
+	env = append([]string{"KUBECONFIG=" + s.kubeconfig, "KUBECACHEDIR=" + s.TempDir(), "LEASE_SECONDS=60"}, env...)
+	return s.Start(name, "./shard.sh", []string{name}, env)
 }
 
 func (s *scene) leases() coordinationv1client.LeaseInterface {
@@ -207,13 +209,13 @@ func TestPausedScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := s.script(name)
+	script := s.script(name, "LEASE_SECONDS=30")
 	s.awaitLog(script, "has written the checksum of "+name)
 
 	lease := s.awaitHeld(script)
 	s.signal(script, syscall.SIGSTOP)
 	s.Change()
-	s.staysHeld(name, ptr.Deref(lease.Spec.HolderIdentity, ""), 11*time.Second) // 10 s is how long it may act
+	s.staysHeld(name, ptr.Deref(lease.Spec.HolderIdentity, ""), 21*time.Second) // 20 s is how long it may act
 	s.signal(script, syscall.SIGCONT)
 	s.awaitExit(script, 1)
 	objects, err := s.Objects(t.Context())
