@@ -22,7 +22,7 @@ var (
 	// it one more object. The audit comes after that.
 	rechecks = []time.Duration{5 * time.Second, 30 * time.Second}
 	// retries is when an evacuation is tried again that had to leave objects behind.
-	retries = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}
+	retries = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second}
 )
 
 // maxRounds bounds the lists of one evacuation. What is left then is taken up by the next.
@@ -85,7 +85,7 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 		logger.V(2).Info("The shard is back")
 		c.metrics.evacuations.WithLabelValues(key.Ring, "held").Inc()
 		c.forgetEvacuation(key)
-		return 0, nil
+		return retries[0], nil // to be sure that the ring knows it, too, and that no Lease stays held
 	case errors.Is(err, leases.ErrForeign):
 		c.warn(ctx, key, "Objects name a shard whose Lease lost the label of the ring, they stay where they are: label the Lease again, or delete it")
 		return retries[len(retries)-1], nil
@@ -106,6 +106,9 @@ func (e *evacuation) run(ctx context.Context) (*tally, error) {
 			break
 		}
 		t = &tally{}
+		if err := e.holdOn(ctx); err != nil {
+			return nil, err
+		}
 		if err := e.pass(ctx, sc.Controlled(), t); err != nil {
 			return nil, err
 		}

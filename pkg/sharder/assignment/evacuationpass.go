@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/leases"
 	"github.com/clusterring/clusterring/pkg/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/sharder/relabel"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
@@ -87,7 +88,7 @@ func (p *resourcePass) run(ctx context.Context) error {
 			switch {
 			case moved:
 				p.moved.Add(1)
-			case isRefused(err):
+			case isRefused(err) || isBroken(err):
 				p.refuse(err)
 				p.refused.Add(1)
 			case err != nil:
@@ -137,6 +138,9 @@ func (e *evacuation) move(ctx context.Context, r resources.Resource, object *met
 	sc, ok := e.scopes.Get(e.key.Ring) // as late as possible
 	if !ok {
 		return false, nil
+	}
+	if sc.View.Taken(e.key.Shard) {
+		return false, &holdError{leases.ErrHeld}
 	}
 	shard, ok := sc.View.Evacuated(key, e.key.Shard, owner)
 	if !ok || shard == e.key.Shard {

@@ -52,6 +52,27 @@ func (e *evacuation) hold(ctx context.Context) error {
 	return err
 }
 
+// errInterrupted has the evacuation begin anew, with the Lease that the sharder holds again.
+var errInterrupted = errors.New("the Lease was somebody else's for a moment")
+
+// holdOn makes sure, before each pass, that the Lease is still the one that was claimed. Somebody may have deleted it, or taken
+// it without waiting for the sharder.
+func (e *evacuation) holdOn(ctx context.Context) error {
+	if e.claim == nil {
+		return nil
+	}
+	held := e.claim
+	claim, err := e.lock.Claim(ctx, e.key.Ring, held.Namespace(), e.key.Shard)
+	if err != nil {
+		return err
+	}
+	e.claim = claim
+	if !claim.Continues(held) {
+		return errInterrupted
+	}
+	return nil
+}
+
 // absence returns where the shard's Lease would be, how long it would last, and how long a process may still believe to hold
 // it.
 func (e *evacuation) absence() (namespace string, duration, left time.Duration) {

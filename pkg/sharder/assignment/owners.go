@@ -68,5 +68,12 @@ func isRefused(err error) bool {
 	}
 }
 
+// isBroken says that the API server failed on one object, for example because somebody's webhook does not answer. Other
+// objects may pass. Is it all of them, the pass ends after some.
+func isBroken(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError
+}
+
 // errGone ends the reading of a resource because the ring is gone.
 var errGone = errors.New("the ring is gone")

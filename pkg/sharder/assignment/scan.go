@@ -223,7 +223,7 @@ func (s *scan) failed(r resources.Resource, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !isRefused(err) {
+	if !isRefused(err) && !isBroken(err) {
 		if s.err == nil {
 			s.err = err
 		}

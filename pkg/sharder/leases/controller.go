@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -194,7 +195,7 @@ func (c *Controller) read(ctx context.Context, lease *coordinationv1.Lease) (*co
 		return nil, nil // The informer will hear of it.
 	}
 	if err != nil {
-		c.cfg.Tracker.Interrupted()
+		c.failed(ctx, err)
 		return nil, fmt.Errorf("read lease: %w", err)
 	}
 	c.cfg.Tracker.Answered(live)
@@ -214,10 +215,10 @@ func (c *Controller) mark(ctx context.Context, lease *coordinationv1.Lease, stat
 	if err != nil {
 		return fmt.Errorf("mark lease: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	requestCtx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err = c.cfg.Client.Leases(lease.Namespace).Patch(ctx, lease.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err = c.written(err); err != nil {
+	_, err = c.cfg.Client.Leases(lease.Namespace).Patch(requestCtx, lease.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err = c.written(ctx, err); err != nil {
 		return fmt.Errorf("mark lease %s: %w", state, err)
 	}
 	ring := lease.Labels[v1alpha1.LabelRing]
@@ -229,11 +230,11 @@ func (c *Controller) mark(ctx context.Context, lease *coordinationv1.Lease, stat
 
 // take makes the sharder the holder of a Lease that was just read, and so declares the shard dead.
 func (c *Controller) take(ctx context.Context, live *coordinationv1.Lease) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	requestCtx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	ring := live.Labels[v1alpha1.LabelRing]
-	if _, err := c.lock.take(ctx, live); err != nil {
-		return c.written(err)
+	if _, err := c.lock.take(requestCtx, live); err != nil {
+		return c.written(ctx, err)
 	}
 	c.metrics.takes.WithLabelValues(ring).Inc()
 	c.metrics.transitions.WithLabelValues(ring, string(membership.StateDead)).Inc()
@@ -242,14 +243,26 @@ func (c *Controller) take(ctx context.Context, live *coordinationv1.Lease) error
 	return nil
 }
 
-// written returns what is wrong about a write, unless it is only that the Lease is gone. Where the sharder can't write, shards
-// can't renew.
-func (c *Controller) written(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
+// written returns what is wrong about a write, unless it is only that the Lease is gone.
+func (c *Controller) written(ctx context.Context, err error) error {
+	if apierrors.IsNotFound(err) {
 		return nil
-	case err != nil && !apierrors.IsConflict(err):
-		c.cfg.Tracker.Interrupted()
 	}
+	c.failed(ctx, err)
 	return err
+}
+
+// failed notes that the API server does not work, which means that shards can't renew either. A refusal is an answer: it says
+// something about this Lease or this client, and nothing about the others. ctx is without the timeout of the request.
+func (c *Controller) failed(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		if code := status.Status().Code; code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout {
+			return
+		}
+	}
+	c.cfg.Tracker.Interrupted()
 }

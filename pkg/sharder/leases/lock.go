@@ -115,6 +115,15 @@ func (l *Lock) Create(ctx context.Context, ring, namespace, name string, duratio
 	}
 }
 
+// Namespace returns the namespace of the Lease.
+func (c *Claim) Namespace() string { return c.lease.Namespace }
+
+// Continues tells whether nobody else can have held the Lease since the earlier claim.
+func (c *Claim) Continues(earlier *Claim) bool {
+	return c.lease.UID == earlier.lease.UID &&
+		ptr.Deref(c.lease.Spec.LeaseTransitions, 0) == ptr.Deref(earlier.lease.Spec.LeaseTransitions, 0)
+}
+
 // Release gives the Lease back: a shard may acquire it. It fails with a conflict if anybody has written to the Lease since it
 // was claimed.
 func (c *Claim) Release(ctx context.Context) error {

@@ -69,6 +69,12 @@ func NewView(r *snapshot.Ring) *View {
 // Target returns the shard that an object without shard goes to. ok is false if the ring has no members.
 func (v *View) Target(key string) (shard string, ok bool) { return v.eligible.Owner(key) }
 
+// Taken says that a process holds the Lease of the shard.
+func (v *View) Taken(shard string) bool {
+	holder := v.shards[shard].Holder
+	return holder != "" && holder != v1alpha1.HolderSharder
+}
+
 // Empty says that the ring has no members.
 func (v *View) Empty() bool { return len(v.members.Members()) == 0 }
 
@@ -127,6 +133,9 @@ func (v *View) FollowOwner(key string, l Labels, owner Owner, inside bool) Decis
 	if !owner.Exists {
 		return Decision{Action: None}
 	}
+	if l.Assigned && !inside {
+		return undrain(l)
+	}
 	if !owner.Labels.Assigned || !v.held(owner.Labels.Shard) {
 		return Decision{Action: Later}
 	}
@@ -138,9 +147,6 @@ func (v *View) FollowOwner(key string, l Labels, owner Owner, inside bool) Decis
 		if owner.Labels.Draining {
 			return Decision{Action: None}
 		}
-		return undrain(l)
-	}
-	if !inside {
 		return undrain(l)
 	}
 	if target, _ := v.eligible.Owner(key); at != target || owner.Labels.Draining {

@@ -176,7 +176,7 @@ func (c *Controller) start(ctx context.Context, wanted map[target]struct{}) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(ctx)
-		w := &watcher{Controller: c, target: t, cancel: cancel, done: make(chan struct{})}
+		w := &watcher{Controller: c, target: t, cancel: cancel, done: make(chan struct{}), dropped: make(chan struct{}, 1)}
 		c.watches[t] = w
 		go w.run(ctx)
 	}

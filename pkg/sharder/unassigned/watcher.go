@@ -20,14 +20,18 @@ import (
 )
 
 const (
-	// waiting bounds the objects that wait to be looked at again. What does not fit is left to the audit.
+	// waiting bounds the objects that wait to be looked at again. When one does not fit, the watch begins anew.
 	waiting = 4096
-	// maxTries is how often an object is tried that could not be written, or whose namespace is not known yet.
+	// maxTries is how often an object is tried that could not be written, or whose namespace is not known yet, before the watch
+	// begins anew with everything that has no shard.
 	maxTries = 5
 	// minRetry and maxRetry bound the time between two attempts to watch.
 	minRetry = 200 * time.Millisecond
 	maxRetry = 15 * time.Second
 )
+
+// errDropped ends a watch in order to begin anew.
+var errDropped = errors.New("an object could not be given to a shard, looking at all again")
 
 // watcher watches one main resource of a ring.
 type watcher struct {
@@ -37,6 +41,8 @@ type watcher struct {
 	done   chan struct{}
 	// progress says that there was anything to do since the last attempt to watch. Only run and what it calls use it.
 	progress bool
+	// dropped says that an object was given up, of which the present watch will not tell again.
+	dropped chan struct{}
 }
 
 // sighting is an object without a shard, as it was seen.
@@ -69,7 +75,8 @@ func (w *watcher) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if w.progress || w.cfg.Clock.Since(began) > time.Minute {
+		// What was given up once is likely to be given up again.
+		if !errors.Is(err, errDropped) && (w.progress || w.cfg.Clock.Since(began) > time.Minute) {
 			retry, warned, w.progress = backoff, "", false
 		}
 		if err != nil && err.Error() != warned {
@@ -111,6 +118,8 @@ func (w *watcher) watch(ctx context.Context, now, later chan<- sighting) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-w.dropped:
+			return errDropped
 		case event, ok = <-events.ResultChan():
 		}
 		if !ok {
@@ -167,6 +176,15 @@ func (w *watcher) postpone(s sighting, later chan<- sighting) {
 	select {
 	case later <- s:
 	default:
+		w.drop()
+	}
+}
+
+// drop gives an object up for now.
+func (w *watcher) drop() {
+	select {
+	case w.dropped <- struct{}{}:
+	default:
 	}
 }
 
@@ -201,10 +219,15 @@ func (w *watcher) write(ctx context.Context, now <-chan sighting, later chan<- s
 		case <-ctx.Done():
 			return
 		case s := <-now:
-			if again := w.heal(ctx, s.object); again && s.tries < maxTries {
-				s.tries++
-				w.postpone(s, later)
+			if again := w.heal(ctx, s.object); !again {
+				continue
 			}
+			if s.tries == maxTries {
+				w.drop()
+				continue
+			}
+			s.tries++
+			w.postpone(s, later)
 		}
 	}
 }
