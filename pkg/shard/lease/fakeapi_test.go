@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 )
 
@@ -272,7 +273,7 @@ type run struct {
 // start calls Run. The work ends with its context if patient is false, else with finish. It ends with the test in any case:
 // what goes on renewing keeps the time of a bubble running for ever.
 func start(t testing.TB, l *Lease, patient bool) *run {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{})) // quiet
 	finished, finish := context.WithCancel(context.Background())
 	r := &run{started: make(chan struct{}), returned: make(chan struct{}), cancel: cancel, finish: finish}
 	t.Cleanup(func() {

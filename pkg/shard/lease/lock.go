@@ -20,6 +20,9 @@ import (
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
+// releaseTimeout bounds the release, so that an API server that does not answer does not keep a process from ending.
+const releaseTimeout = 1500 * time.Millisecond
+
 // maxRenewals bounds how many unanswered renewals are remembered. Forgetting one can only make the Lease lost.
 const maxRenewals = 100
 
@@ -223,7 +226,7 @@ func (l *lock) release(ctx context.Context) {
 	if len(l.renewals) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.lease.cfg.attemptTimeout())
+	ctx, cancel := context.WithTimeout(ctx, min(l.lease.cfg.attemptTimeout(), releaseTimeout))
 	defer cancel()
 	for {
 		lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
