@@ -17,7 +17,7 @@
 //	without duration                              has DefaultDuration
 //	without acquireTime or transitions            like any other
 //	name longer than 63, or no label value        none, see Ignored
-//	name that an older Lease of the ring has      none, see Ignored
+//	name that another Lease of the ring has       none, see Ignored
 //	no label of the ring, or of another ring      none
 //
 // # What it assumes of clocks

@@ -52,7 +52,7 @@ func Shards(ringName string, leases []*coordinationv1.Lease) (shards []Shard, ig
 		}
 		if n := len(shards); n > 0 && shards[n-1].Name == lease.Name {
 			ignored = append(ignored, Ignored{Lease: lease, Reason: fmt.Sprintf(
-				"the older Lease %s/%s has the same name: give each shard a name of its own", shards[n-1].Namespace, lease.Name)})
+				"the Lease %s/%s has the same name and counts instead: give each shard a name of its own", shards[n-1].Namespace, lease.Name)})
 			continue
 		}
 		shards = append(shards, newShard(lease))
@@ -97,7 +97,8 @@ func newShard(lease *coordinationv1.Lease) Shard {
 	}
 }
 
-// sorted returns the Leases of the ring by name, those of one name with the oldest first.
+// sorted returns the Leases of the ring by name. Those of one name begin with those that a process holds, so that what is
+// left of a shard that moved to another namespace does not stand in its way; then the oldest comes first.
 func sorted(ringName string, leases []*coordinationv1.Lease) []*coordinationv1.Lease {
 	var out []*coordinationv1.Lease
 	for _, lease := range leases {
@@ -111,12 +112,24 @@ func sorted(ringName string, leases []*coordinationv1.Lease) []*coordinationv1.L
 	slices.SortStableFunc(out, func(a, b *coordinationv1.Lease) int {
 		return cmp.Or(
 			cmp.Compare(a.Name, b.Name),
+			compareBool(hasShard(b), hasShard(a)),
 			a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time),
 			cmp.Compare(a.UID, b.UID),
 			cmp.Compare(a.Namespace, b.Namespace),
 		)
 	})
 	return out
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }
 
 func invalidName(name string) string {

@@ -114,16 +114,26 @@ func TestShards(t *testing.T) {
 				newLease("a", inNamespace("one"), createdAfter(time.Second)), newLease("a", inNamespace("two")),
 			},
 			wantShards:   []string{"two/a held"},
-			wantIgnored:  []string{"one/a: the older Lease two/a has the same name"},
+			wantIgnored:  []string{"one/a: the Lease two/a has the same name and counts instead"},
 			wantMembers:  []string{"a"},
 			wantEligible: []string{"a"},
 		},
-		"one name in two namespaces: the older counts even when it is dead": {
+		"one name in two namespaces: one that a process holds counts before an older one that none does": {
 			leases: []*coordinationv1.Lease{
 				newLease("a", inNamespace("one"), createdAfter(time.Second)), newLease("a", inNamespace("two"), heldBy("")),
 			},
+			wantShards:   []string{"one/a held"},
+			wantIgnored:  []string{"two/a: the Lease one/a has the same name and counts instead"},
+			wantMembers:  []string{"a"},
+			wantEligible: []string{"a"},
+		},
+		"one name in two namespaces, neither held: the older counts": {
+			leases: []*coordinationv1.Lease{
+				newLease("a", inNamespace("one"), createdAfter(time.Second), heldBy("")),
+				newLease("a", inNamespace("two"), heldBy(v1alpha1.HolderSharder)),
+			},
 			wantShards:  []string{"two/a"},
-			wantIgnored: []string{"one/a: the older Lease two/a has the same name"},
+			wantIgnored: []string{"one/a: the Lease two/a has the same name and counts instead"},
 		},
 		"one name in three namespaces, of one age: the lowest UID counts": {
 			leases: []*coordinationv1.Lease{
@@ -132,7 +142,7 @@ func TestShards(t *testing.T) {
 			},
 			wantShards: []string{"two/a held"},
 			wantIgnored: []string{
-				"one/a: the older Lease two/a has the same name", "three/a: the older Lease two/a has the same name",
+				"one/a: the Lease two/a has the same name and counts instead", "three/a: the Lease two/a has the same name and counts instead",
 			},
 			wantMembers:  []string{"a"},
 			wantEligible: []string{"a"},
