@@ -44,13 +44,26 @@ func observabilityHandler(registry *prometheus.Registry, checks []check, profili
 		fmt.Fprintln(w, strings.Join(lines, "\n"))
 	})
 	if profiling {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("/debug/pprof/", localOnly(pprof.Index))
+		mux.HandleFunc("/debug/pprof/cmdline", localOnly(pprof.Cmdline))
+		mux.HandleFunc("/debug/pprof/profile", localOnly(pprof.Profile))
+		mux.HandleFunc("/debug/pprof/symbol", localOnly(pprof.Symbol))
+		mux.HandleFunc("/debug/pprof/trace", localOnly(pprof.Trace))
 	}
 	return mux
+}
+
+// localOnly refuses clients on other hosts: profiles show what is in memory, and the port asks nobody who they are. Port
+// forwarding comes from the pod's own loopback interface.
+func localOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		host, _, err := net.SplitHostPort(req.RemoteAddr)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			http.Error(w, "profiles are served to the local host only: use kubectl port-forward", http.StatusForbidden)
+			return
+		}
+		next(w, req)
+	}
 }
 
 // serveHTTP serves until the context ends, and then for a moment longer, so that what is being read is read to its end.

@@ -58,6 +58,7 @@ type Sharder struct {
 	term                      *term
 	writes                    *relabel.Metrics
 	unassigned                *unassigned.Controller
+	contact                   *contact
 	controllers               *controllers
 }
 
@@ -82,6 +83,7 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 	if err := s.newInformers(); err != nil {
 		return nil, err
 	}
+	s.contact = newContact(s.clients.kube.Discovery().RESTClient(), s.tracker.Interrupted)
 	if err := s.newRecorder(); err != nil {
 		return nil, err
 	}
@@ -227,6 +229,7 @@ func (s *Sharder) Run(ctx context.Context) error {
 	g.run(s.certificates.Run)
 	g.run(server.Run)
 	g.run(s.sayWhatIsMissing)
+	g.run(s.contact.run)
 	g.run(func(ctx context.Context) error {
 		if err := s.broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "Events are not recorded")
@@ -262,6 +265,7 @@ func (s *Sharder) checks(server *admission.Server) []check {
 		}
 	}
 	return []check{
+		{"api-server", s.contact.ok},
 		{"rings", has(s.snapshots.Synced, "ClusterRings and Leases have not been read yet")},
 		{"namespaces", has(s.namespaces.HasSynced, "namespaces have not been read yet")},
 		{"certificate", has(s.certificates.Ready, "there is no serving certificate yet")},

@@ -137,7 +137,7 @@ func flags(c *config.Sharder, file *string, logs *textlogger.Config) *pflag.Flag
 	fs.StringVar(&w.CAFile, "tls-ca-file", w.CAFile, "the `file` with the CA that the API server shall trust")
 
 	fs.StringVar(&c.Metrics.BindAddress, "metrics-bind-address", c.Metrics.BindAddress, "where /metrics, /healthz, /readyz and /debug/pprof are served without TLS, `host:port`; 0 serves nothing")
-	fs.BoolVar(&c.Metrics.Profiling, "profiling", c.Metrics.Profiling, "serve /debug/pprof")
+	fs.BoolVar(&c.Metrics.Profiling, "profiling", c.Metrics.Profiling, "serve /debug/pprof, to the local host and port forwarding only")
 
 	fs.DurationVar(&c.Shards.Grace.Duration, "shard-grace", c.Shards.Grace.Duration, "how long a shard's Lease may be expired before it is taken; 0 means a third of its duration")
 	a := &c.Assignment

@@ -78,7 +78,7 @@ type Webhook struct {
 type Metrics struct {
 	// BindAddress is an address, or 0 to serve nothing.
 	BindAddress string `json:"bindAddress"`
-	// Profiling serves /debug/pprof.
+	// Profiling serves /debug/pprof, to the local host only, which includes port forwarding.
 	Profiling bool `json:"profiling"`
 }
 
