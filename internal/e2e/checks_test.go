@@ -119,7 +119,7 @@ func (w *world) labelsOnly() {
 				continue
 			}
 			var fields map[string]map[string]any
-			if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+			if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 				w.Fatal(err)
 			}
 			for part, names := range fields {

@@ -97,6 +97,7 @@ func TestAPIServerOutage(t *testing.T) {
 		}
 		return errors.Join(errs...)
 	})
+	over := time.Now()
 	start()
 
 	back := time.Now()
@@ -105,7 +106,7 @@ func TestAPIServerOutage(t *testing.T) {
 	births := w.create("after", 30, 4)
 	w.waitAssigned(births, settleTimeout)
 	w.settle("a", "b", "c")
-	w.workedOn(back) // by the processes that came after the outage
+	w.workedOn(over) // by the processes that came after the outage
 	w.noOverlaps()
 	w.labelsOnly()
 	w.stillRunning()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,14 +174,20 @@ func (w *world) launchShard(ring, name string, args ...string) (*shardProcess, e
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	identity := fmt.Sprintf("%s_%d", name, len(w.shards))
+	process := fmt.Sprintf("%s_%d", name, len(w.shards))
+	identity := process
+	for _, arg := range args {
+		if given, ok := strings.CutPrefix(arg, "--identity="); ok {
+			identity = given
+		}
+	}
 	p, err := w.group.Start(procs.Spec{
-		Name: identity, Path: self, Env: []string{shardVar + "=1"},
+		Name: process, Path: self, Env: []string{shardVar + "=1"},
 		Args: append([]string{
 			"--kubeconfig=" + cluster.KubeconfigPath, "--ring=" + ring, "--name=" + name, "--identity=" + identity,
-			"--namespace=" + w.system, "--record=" + filepath.Join(w.dir, identity+".record"),
+			"--namespace=" + w.system, "--record=" + filepath.Join(w.dir, process+".record"),
 		}, args...),
-		LogFile: filepath.Join(w.dir, identity+".log"),
+		LogFile: filepath.Join(w.dir, process+".log"),
 	})
 	if err != nil {
 		return nil, err
@@ -190,9 +197,11 @@ func (w *world) launchShard(ring, name string, args ...string) (*shardProcess, e
 	return s, nil
 }
 
-// keepShard starts a shard again whenever it ends, as a kubelet would, until the returned func is called. This stops it.
+// keepShard starts a shard again whenever it ends, as a kubelet would, until the returned func is called. This stops it. As in
+// a pod whose container is started again, the identity stays.
 func (w *world) keepShard(name string, args ...string) (stop func()) {
 	w.Helper()
+	args = append(slices.Clone(args), "--identity="+name+"_kept")
 	p := w.startShard(name, args...)
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
