@@ -3,7 +3,6 @@ package admission
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 
@@ -80,10 +79,4 @@ func realisticMetadata() map[string]any {
 			"manager": "kubectl", "operation": "Update", "fieldsV1": map[string]any{"f:metadata": map[string]any{"f:labels": map[string]any{".": map[string]any{}}}},
 		}}, 4),
 	}
-}
-
-func with(m map[string]any, more map[string]any) map[string]any {
-	out := maps.Clone(m)
-	maps.Copy(out, more)
-	return out
 }

@@ -148,7 +148,7 @@ func (m *Managed) sync(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if changed {
-		if secret, err = m.write(ctx, secret, next); err != nil {
+		if _, err := m.write(ctx, secret, next); err != nil {
 			// What was there before is still good, unless this replica has never had anything.
 			return time.Time{}, err
 		}

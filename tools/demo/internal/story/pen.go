@@ -19,11 +19,17 @@ func (p Pen) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// Bold, Dim, Green and Red do what they say.
-func (p Pen) Bold(text string) string  { return p.paint("1", text) }
-func (p Pen) Dim(text string) string   { return p.paint("2", text) }
+// Bold paints what matters.
+func (p Pen) Bold(text string) string { return p.paint("1", text) }
+
+// Dim paints what does not.
+func (p Pen) Dim(text string) string { return p.paint("2", text) }
+
+// Green paints what is well.
 func (p Pen) Green(text string) string { return p.paint("32", text) }
-func (p Pen) Red(text string) string   { return p.paint("31", text) }
+
+// Red paints what is not.
+func (p Pen) Red(text string) string { return p.paint("31", text) }
 
 // Shard paints in the colour of a shard. Names that end in different letters get different colours, as far as they last.
 func (p Pen) Shard(shard, text string) string {
