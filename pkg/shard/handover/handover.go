@@ -60,7 +60,8 @@ func New(cfg Config) (*Handover, error) {
 // HandOver tells whether the object, as it is in the informer's cache, is to be left alone: if handled is true or there is
 // an error, the caller must not work on it. If the sharder asked for the object, HandOver lets go of it first, and of the
 // controlled objects that Controls has been told of before that. patch must change objects of the resource and namespace
-// of obj.
+// of obj. Never pass the object of a delete event: it has the old labels and the resourceVersion of what somebody else may own
+// by now.
 //
 // A conflict and an object that is gone are no errors. Either way the informer has something newer to deliver, and the
 // event brings the object back if there is anything left to do; so event handlers must not filter out events that
