@@ -64,7 +64,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	fs.IntVar(&o.edits, "edits", 20, "how many Foos are edited each second, all the time")
 	fs.BoolVar(&o.keep, "keep", o.keep, "leave everything running in the end, until Ctrl-C (default from KEEP)")
 	fs.StringVar(&o.dir, "dir", "", "a new or empty `directory` for logs, records and data, which stays (default: a temporary one, which stays if a check fails)")
-	fs.DurationVar(&o.shardLease, "shard-lease", 4*time.Second, "the duration of the shards' Leases, in whole seconds; a shard that cannot renew in time ends, so a busy machine needs more")
+	fs.DurationVar(&o.shardLease, "shard-lease", 6*time.Second, "the duration of the shards' Leases, in whole seconds; a shard that cannot renew in time ends, so a busy machine needs more")
 	fs.DurationVar(&o.patience, "patience", time.Minute, "how long to wait for each thing to happen before giving up")
 	fs.StringVar(&o.bin, "bin", "", "the `directory` with the programs (default: where this program is)")
 	fs.StringVar(&o.repo, "repo", "", "the `directory` of the repository, for its manifests (default: the parent of --bin)")
