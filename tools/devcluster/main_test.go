@@ -77,9 +77,13 @@ func TestUpAndDown(t *testing.T) {
 
 	run(t, "down", "--dir="+dir)
 	for _, pid := range pids {
-		if alive(pid) {
-			t.Errorf("process %d is left after down", pid)
-		}
+		// The kernel takes a moment to take a process away that has ended.
+		poll(t, func() error {
+			if alive(pid) {
+				return fmt.Errorf("process %d is left after down", pid)
+			}
+			return nil
+		})
 	}
 
 	run(t, "up", "--detach", "--dir="+dir)

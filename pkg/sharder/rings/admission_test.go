@@ -140,7 +140,7 @@ func TestTwoRings(t *testing.T) {
 func TestRotationUnderLoad(t *testing.T) {
 	s := ready(t)
 	read := func(ctx context.Context) (*corev1.Secret, error) {
-		return s.admin.CoreV1().Secrets(s.namespace).Get(ctx, "certificates", metav1.GetOptions{})
+		return s.admin.CoreV1().Secrets(s.namespace).Get(ctx, "sharder-certificates", metav1.GetOptions{})
 	}
 	before := must(read(t.Context()))(t)
 
@@ -161,7 +161,7 @@ func TestRotationUnderLoad(t *testing.T) {
 			n++
 		}
 	}()
-	if err := s.admin.CoreV1().Secrets(s.namespace).Delete(t.Context(), "certificates", metav1.DeleteOptions{}); err != nil {
+	if err := s.admin.CoreV1().Secrets(s.namespace).Delete(t.Context(), "sharder-certificates", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	bundles := map[int]bool{}

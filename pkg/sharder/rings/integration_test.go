@@ -136,7 +136,7 @@ func (s *sharder) run(config *rest.Config) {
 	}
 	recorder := broadcaster.NewRecorder(scheme.Scheme, "clusterring-sharder")
 	source := must(certificates.NewManaged(certificates.Config{
-		Client: kube, Namespace: s.namespace, Name: "certificates", Hosts: []string{"127.0.0.1"}, Overlap: 2 * time.Second,
+		Client: kube, Namespace: s.namespace, Name: "sharder-certificates", Hosts: []string{"127.0.0.1"}, Overlap: 2 * time.Second,
 	}))(t)
 	handler := must(admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry}))(t)
 	server := must(admission.NewServer(ctx, admission.ServerConfig{
