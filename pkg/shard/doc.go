@@ -3,7 +3,7 @@
 //
 // A shard has three duties: act only while it holds its Lease (package lease), look only at its own objects (package
 // informers), and let go of an object when it is asked to (package handover). This package ties them together. In an
-// existing controller, about ten lines change:
+// existing controller, about twenty lines change:
 //
 //	s, err := shard.New(shard.Config{Ring: "foo-controller", RESTConfig: config})
 //	client := kubernetes.NewForConfig(s.RESTConfig())       // was: NewForConfig(config)
