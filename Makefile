@@ -16,7 +16,7 @@ DEMO_FLAGS ?=
 FUZZTIME ?= 10s
 
 TOOLS := bin/tools
-MODULES := . hack/tools tools/devcluster tools/devcluster/slottest
+MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment
 
 ##@ General
 
@@ -43,6 +43,10 @@ build: bin/devcluster ## Build the programs into bin/.
 .PHONY: bin/devcluster
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.
 	@tools/devcluster/build.sh
+
+.PHONY: experiment
+experiment: ## Build the tool that runs and measures experiments into bin/.
+	go -C tools/experiment build -o ../../bin/experiment .
 
 .PHONY: modules
 modules: ## Download all modules, for working without a network afterwards.
@@ -101,12 +105,14 @@ vet: bin/devcluster ## Run go vet.
 	go vet ./...
 	go -C tools/devcluster vet ./...
 	go -C tools/devcluster/slottest vet ./...
+	go -C tools/experiment vet ./...
 
 .PHONY: lint
 lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
 	$(TOOLS)/staticcheck $$(go list ./... | grep -v /generated)
 	cd tools/devcluster && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/devcluster/slottest && $(CURDIR)/$(TOOLS)/staticcheck ./...
+	cd tools/experiment && $(CURDIR)/$(TOOLS)/staticcheck ./...
 
 .PHONY: verify-docs
 verify-docs: ## Check links, commands and flags in the documentation, and the rules of the repository.
