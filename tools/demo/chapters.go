@@ -13,13 +13,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/internal/manifests"
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/pkg/partition"
 	hashring "github.com/clusterring/clusterring/pkg/ring"
 	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
-	"github.com/clusterring/clusterring/tools/demo/internal/manifests"
 )
 
 // chapter is a part of the story. text says what will be seen.
@@ -104,7 +104,7 @@ func controlPlane(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	if err := manifests.Apply(ctx, d.config, objects); err != nil {
+	if err := manifests.Apply(ctx, d.config, "demo", objects); err != nil {
 		return err
 	}
 	for _, account := range []types.NamespacedName{{Namespace: sharderNamespace, Name: "sharder"}, {Namespace: shardNamespace, Name: "sample-controller"}} {

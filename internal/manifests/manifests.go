@@ -26,7 +26,7 @@ import (
 )
 
 // Read returns the objects in the YAML files at the paths; of a directory, those in all files under it. Objects of kinds
-// that keep does not want are left out.
+// that keep does not want are left out; nil keeps all.
 func Read(keep func(kind string) bool, paths ...string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, path := range paths {
@@ -42,7 +42,7 @@ func Read(keep func(kind string) bool, paths ...string) ([]*unstructured.Unstruc
 			return nil, fmt.Errorf("read manifests: %w", err)
 		}
 	}
-	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return !keep(o.GetKind()) }), nil
+	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return keep != nil && !keep(o.GetKind()) }), nil
 }
 
 func readFile(path string) ([]*unstructured.Unstructured, error) {
@@ -66,9 +66,9 @@ func readFile(path string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Apply applies the objects in their order. It waits for kinds that the API server does not know yet, such as one that a
-// CustomResourceDefinition among the objects defines, and for namespaces.
-func Apply(ctx context.Context, config *rest.Config, objects []*unstructured.Unstructured) error {
+// Apply applies the objects in their order, in the name of the manager. It waits for kinds that the API server does not know
+// yet, such as one that a CustomResourceDefinition among the objects defines, and for namespaces.
+func Apply(ctx context.Context, config *rest.Config, manager string, objects []*unstructured.Unstructured) error {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func Apply(ctx context.Context, config *rest.Config, objects []*unstructured.Uns
 	for _, o := range objects {
 		var last error
 		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-			if last = apply(ctx, client, mapper, o); meta.IsNoMatchError(last) {
+			if last = apply(ctx, client, mapper, manager, o); meta.IsNoMatchError(last) {
 				mapper.Reset()
 			}
 			return last == nil, nil
@@ -93,7 +93,7 @@ func Apply(ctx context.Context, config *rest.Config, objects []*unstructured.Uns
 	return nil
 }
 
-func apply(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, o *unstructured.Unstructured) error {
+func apply(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, manager string, o *unstructured.Unstructured) error {
 	gvk := o.GroupVersionKind()
 	mapping, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
@@ -107,6 +107,6 @@ func apply(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper
 		}
 		resource = client.Resource(mapping.Resource).Namespace(namespace)
 	}
-	_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "demo", Force: true})
+	_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true})
 	return err
 }
