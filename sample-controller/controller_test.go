@@ -18,9 +18,9 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 // synced wants the Foo to have been synced in its present generation.

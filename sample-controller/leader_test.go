@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 // TestLeaderElection: one of two replicas works, and the other one goes on when the first is stopped, long before the

@@ -18,11 +18,11 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 const patience = 60 * time.Second

@@ -8,10 +8,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterring/clusterring/internal/clientmetrics"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 // run runs the controller until ctx ends.

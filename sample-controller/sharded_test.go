@@ -23,10 +23,10 @@ import (
 	"k8s.io/klog/v2/textlogger"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 // kubeconfig returns the kubeconfig of a service account that has the rights of artifacts/rbac.yaml and no others.

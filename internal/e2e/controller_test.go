@@ -22,8 +22,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/pkg/shard"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 const (

@@ -19,9 +19,9 @@ import (
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/procs"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/sample-controller/record"
 )
 
 // world is what one test has to itself: a ring for the ConfigMaps of a namespace, and the processes that it starts.

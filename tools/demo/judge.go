@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/clusterring/clusterring/internal/procs"
-	"github.com/clusterring/clusterring/sample-controller/record"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 	"github.com/clusterring/clusterring/tools/demo/internal/checks"
 )

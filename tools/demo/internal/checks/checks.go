@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/clusterring/clusterring/sample-controller/record"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 

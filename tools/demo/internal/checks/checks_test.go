@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/clusterring/clusterring/sample-controller/record"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 

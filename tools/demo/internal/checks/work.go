@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/clusterring/clusterring/sample-controller/record"
+	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
