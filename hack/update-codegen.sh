@@ -49,3 +49,6 @@ generate_api pkg/apis generated config/crd
 if [[ -d sample-controller/pkg/apis ]]; then
   generate_api sample-controller/pkg/apis sample-controller/generated sample-controller/artifacts/crd
 fi
+if [[ -d examples/webhosting/pkg/apis ]]; then
+  generate_api examples/webhosting/pkg/apis examples/webhosting/generated examples/webhosting/config/crd
+fi
