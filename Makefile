@@ -39,6 +39,7 @@ clean: ## Remove what was built.
 .PHONY: build
 build: bin/devcluster ## Build the programs into bin/.
 	go build -o bin/ ./tools/sharder ./tools/demo ./tools/bench ./sample-controller
+	go build -o bin/webhosting-operator ./examples/webhosting
 
 .PHONY: bin/devcluster
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.
