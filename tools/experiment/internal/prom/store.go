@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/tsdb"
@@ -78,4 +79,22 @@ func evaluate(ctx context.Context, q promql.Query) (model.Value, error) {
 		return nil, result.Err
 	}
 	return toModel(result.Value)
+}
+
+// Append adds samples that were not scraped. It either adds all of them, or none.
+func (s *Store) Append(ctx context.Context, matrix model.Matrix) error {
+	appender := s.db.Appender(ctx)
+	for _, stream := range matrix {
+		builder := labels.NewScratchBuilder(len(stream.Metric))
+		for name, value := range stream.Metric {
+			builder.Add(string(name), string(value))
+		}
+		builder.Sort()
+		for _, v := range stream.Values {
+			if _, err := appender.Append(0, builder.Labels(), int64(v.Timestamp), float64(v.Value)); err != nil {
+				return errors.Join(err, appender.Rollback())
+			}
+		}
+	}
+	return appender.Commit()
 }

@@ -1,0 +1,276 @@
+package measure
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/prom"
+	"github.com/clusterring/clusterring/tools/experiment/queries"
+)
+
+// The run of the tests takes a minute.
+var (
+	begin = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	end   = begin.Add(time.Minute)
+)
+
+func newRun() *Run { return &Run{ID: "r1", Start: begin, End: end} }
+
+// load returns a database with series in the notation of Prometheus' own tests, with a value every second from a minute
+// before the run.
+func load(t *testing.T, series string) *prom.Store {
+	t.Helper()
+	store, err := prom.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	var matrix model.Matrix
+	for line := range strings.Lines(series) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		labels, values, err := parser.NewParser(parser.Options{}).ParseSeriesDesc(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream := &model.SampleStream{Metric: model.Metric{}}
+		for name, value := range labels.Map() {
+			stream.Metric[model.LabelName(name)] = model.LabelValue(value)
+		}
+		for i, v := range values {
+			if !v.Omitted {
+				at := begin.Add(time.Duration(i)*time.Second - time.Minute)
+				stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.TimeFromUnixNano(at.UnixNano()), Value: model.SampleValue(v.Value)})
+			}
+		}
+		matrix = append(matrix, stream)
+	}
+	if err := store.Append(t.Context(), matrix); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+const series = `
+	latency_bucket{run_id="r1", who="a", le="1"} 0+10x120
+	latency_bucket{run_id="r1", who="a", le="5"} 0+10x120
+	latency_bucket{run_id="r1", who="a", le="+Inf"} 0+10x120
+	latency_bucket{run_id="r1", who="b", le="1"} 0+1x120
+	latency_bucket{run_id="r1", who="b", le="5"} 0+10x120
+	latency_bucket{run_id="r1", who="b", le="+Inf"} 0+10x120
+	idle_bucket{run_id="r1", le="1"} 0x120
+	idle_bucket{run_id="r1", le="+Inf"} 0x120
+	objects{run_id="r1", shard="a"} 0+1x120
+	objects{run_id="r1", shard="b"} 0+2x120
+	objects{run_id="r2", shard="a"} 1000x120
+`
+
+func TestVerdicts(t *testing.T) {
+	slo := 1.0
+	p99 := func(by string) string {
+		return `histogram_quantile(0.99, sum by (` + by + `) (rate(latency_bucket{run_id="$run_id"}[$__range])))`
+	}
+	tests := map[string]struct {
+		query Query
+		want  []Verdict
+	}{
+		"held": {
+			Query{Type: Instant, SLO: &slo, Query: `histogram_quantile(0.99, sum by (le) (rate(latency_bucket{who="a"}[$__range])))`},
+			[]Verdict{{SLO: 1, Value: 0.99, OK: true}},
+		},
+		"the worst series counts": {
+			Query{Type: Instant, SLO: &slo, Query: p99("who, le")},
+			[]Verdict{{SLO: 1, Value: 4.956, OK: false, Detail: "worst of 2: who b"}},
+		},
+		"without objective there is no verdict": {Query{Type: Instant, Query: p99("le")}, nil},
+		"no verdict for a range":                {Query{Type: Range, SLO: &slo, Query: p99("le")}, nil},
+		"nothing is a failure": {
+			Query{Type: Range, Query: `sum(object{run_id="$run_id"})`},
+			[]Verdict{{Detail: "no data"}},
+		},
+		"nothing is none if optional": {Query{Type: Range, Optional: true, Query: `sum(object{run_id="$run_id"})`}, nil},
+		"nothing observed is a failure": {
+			Query{Type: Instant, SLO: &slo, Query: `histogram_quantile(0.99, rate(idle_bucket[$__range]))`},
+			[]Verdict{{SLO: 1, Detail: "no data"}},
+		},
+		"another run's series do not count": {
+			Query{Type: Instant, SLO: &slo, Query: `max(objects{run_id="$run_id"}) / 1000`},
+			[]Verdict{{SLO: 1, Value: 0.24, OK: true}},
+		},
+		"a scalar": {
+			Query{Type: Instant, SLO: &slo, Query: `scalar(objects{run_id="r1", shard="a"}) / 1000`},
+			[]Verdict{{SLO: 1, Value: 0.12, OK: true}},
+		},
+		"the result has the wrong type": {
+			Query{Type: Instant, SLO: &slo, Query: `objects[1m]`},
+			[]Verdict{{SLO: 1, Detail: "the query gives a matrix"}},
+		},
+	}
+	store := load(t, series)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			run := newRun()
+			run.Verdicts = []Verdict{{Name: "of an earlier measurement"}}
+			if err := Measure(t.Context(), store, run, []Query{test.query}, t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, run.Verdicts, cmpopts.EquateApprox(0.001, 0)); diff != "" {
+				t.Errorf("verdicts (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("an invalid query", func(t *testing.T) {
+		run := newRun()
+		if err := Measure(t.Context(), store, run, []Query{{Name: "a", Type: Instant, Optional: true, Query: "sum("}}, t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		if len(run.Verdicts) != 1 || run.Verdicts[0].OK || !strings.Contains(run.Verdicts[0].Detail, "parse error") {
+			t.Errorf("verdicts %v, want one that names the error", run.Verdicts)
+		}
+	})
+	t.Run("the wrong way round", func(t *testing.T) {
+		if err := Measure(t.Context(), store, &Run{Start: end, End: begin}, nil, t.TempDir()); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+func TestCSV(t *testing.T) {
+	store, dir := load(t, series), t.TempDir()
+	all := []Query{
+		{Name: "objects", Type: Range, Query: `objects{run_id="$run_id"}`},
+		{Name: "total", Type: Instant, Query: `sum by (nothing) (objects{run_id="$run_id"})`},
+		{Name: "none", Type: Instant, Query: `object`, Optional: true},
+	}
+	run := newRun()
+	if err := Measure(t.Context(), store, run, all, dir); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := ReadCSV(dir, "objects")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := store.Range(t.Context(), `objects{run_id="r1"}`, begin, end, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, objects); diff != "" {
+		t.Errorf("objects (-evaluated +read):\n%s", diff)
+	}
+	if len(want) != 2 || len(want[0].Values) != 61 {
+		t.Errorf("objects has %d series, want 2 with 61 values", len(want))
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "csv", "total.csv"))
+	if diff := cmp.Diff("time,value\n2026-01-02T03:05:05.000Z,360\n", string(got)); err != nil || diff != "" {
+		t.Errorf("%v, total.csv (-want +got):\n%s", err, diff)
+	}
+	for _, name := range []string{"none", "was never measured"} {
+		if matrix, err := ReadCSV(dir, name); err != nil || len(matrix) != 0 {
+			t.Errorf("ReadCSV(%q) = %v, %v; want nothing", name, matrix, err)
+		}
+	}
+	for name, text := range map[string]string{"empty": "", "time": "time,value\nnoon,1\n", "value": "time,value\n2026-01-02T03:05:05.000Z,one\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "csv", name+".csv"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadCSV(dir, name); err == nil {
+			t.Errorf("ReadCSV() took a file that is wrong: %s", name)
+		}
+	}
+}
+
+func TestRunFile(t *testing.T) {
+	dir := t.TempDir()
+	run := &Run{
+		ID: "a", Scenario: "basic", Setup: "ring", Instances: 3, APILatency: 45 * time.Millisecond, Duration: 15 * time.Minute,
+		Start: begin, End: end, Events: []Event{{At: begin, What: "kill"}},
+		Verdicts: []Verdict{{Name: "v", SLO: 1, Value: 2}}, Checks: []Check{{Name: "c", OK: true}},
+	}
+	if err := run.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(run, got); diff != "" {
+		t.Errorf("(-written +read):\n%s", diff)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	if err != nil || !strings.Contains(string(text), `"duration": "15m0s"`) {
+		t.Errorf("%v: durations are not written as text:\n%s", err, text)
+	}
+	if run.OK() {
+		t.Error("OK() is true in spite of a verdict")
+	}
+}
+
+func TestReadQueries(t *testing.T) {
+	tests := map[string]struct{ text, problem string }{
+		"good":          {"queries: [{name: a, type: range, query: up}]", ""},
+		"unknown field": {"queries: [{name: a, type: range, query: up, solo: 1}]", "solo"},
+		"unknown type":  {"queries: [{name: a, type: long, query: up}]", "long"},
+		"no query":      {"queries: [{name: a, type: range}]", "no query"},
+		"bad name":      {"queries: [{name: A/b, type: range, query: up}]", "name"},
+		"twice":         {"queries: [{name: a, type: range, query: up}, {name: a, type: range, query: up}]", "second"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := ReadQueries(fstest.MapFS{"a.yaml": {Data: []byte(test.text)}})
+			if (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("error %v, want %q", err, test.problem)
+			}
+		})
+	}
+	if _, err := ReadQueries(fstest.MapFS{}); err == nil {
+		t.Error("no files, and no error")
+	}
+}
+
+// TestQueriesParse: what is measured is valid, is of the run, and says so when it is not like the thesis.
+func TestQueriesParse(t *testing.T) {
+	all, err := ReadQueries(queries.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range all {
+		expression := q.expression(newRun())
+		if _, err := parser.NewParser(parser.Options{}).ParseExpr(expression); err != nil {
+			t.Errorf("%s: %v", q.Name, err)
+		}
+		if strings.Contains(expression, "$") {
+			t.Errorf("%s: a placeholder is left in %s", q.Name, expression)
+		}
+		if q.Unit == "" || q.Title == q.Name {
+			t.Errorf("%s: no unit, or no title", q.Name)
+		}
+	}
+}
+
+func TestExpression(t *testing.T) {
+	q := Query{Query: "$run_id $__range $__window"}
+	for name, test := range map[string]struct {
+		length time.Duration
+		want   string
+	}{
+		"as in the thesis": {15 * time.Minute, "r1 900s 60s"},
+		"short":            {time.Minute, "r1 60s 15s"},
+		"broken off":       {100 * time.Millisecond, "r1 1s 15s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := q.expression(&Run{ID: "r1", Start: begin, End: begin.Add(test.length)}); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
