@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/clusterring/clusterring/examples/webhosting/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	"github.com/clusterring/clusterring/internal/manifests"
+)
+
+// fieldManager is who applies what an experiment needs.
+const fieldManager = "experiment"
+
+// Installed says who the programs are that use the control plane.
+type Installed struct {
+	// Sharder and Operator are their service accounts.
+	Sharder, Operator types.NamespacedName
+	// Themes are the names of the Themes that Websites can have.
+	Themes []string
+}
+
+// themes are what Websites look like.
+var themes = map[string]v1alpha1.ThemeSpec{
+	"experiment-blue":  {Color: "darkblue", FontFamily: "Helvetica, sans-serif"},
+	"experiment-green": {Color: "darkgreen", FontFamily: "Georgia, serif"},
+	"experiment-red":   {Color: "darkred", FontFamily: "Courier New, monospace"},
+	"experiment-grey":  {Color: "dimgrey", FontFamily: "Verdana, sans-serif"},
+	"experiment-teal":  {Color: "teal", FontFamily: "Times, serif"},
+}
+
+// Install applies the manifests of the sharder and of the operator that are in the repository, except for what would run them
+// in the cluster, and makes some Themes. Without sharder, neither the sharder nor the ClusterRing are installed.
+func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Installed, error) {
+	leftOut := []string{"Deployment", "Service", "PodDisruptionBudget", "Kustomization", "Website", "Theme"}
+	paths := []string{filepath.Join(repo, "examples", "webhosting", "config")}
+	if sharder {
+		paths = append([]string{filepath.Join(repo, "config", "namespace.yaml"), filepath.Join(repo, "config", "crd"), filepath.Join(repo, "config", "rbac")}, paths...)
+	} else {
+		leftOut = append(leftOut, "ClusterRing")
+	}
+	objects, err := manifests.Read(func(kind string) bool { return !slices.Contains(leftOut, kind) }, paths...)
+	if err != nil {
+		return nil, err
+	}
+	// Files are in the order of their names, which is not that in which they can be applied.
+	order := []string{"CustomResourceDefinition", "Namespace", "ServiceAccount"}
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return rank(order, a.GetKind()) - rank(order, b.GetKind())
+	})
+	if err := manifests.Apply(ctx, c.Config(), fieldManager, objects); err != nil {
+		return nil, err
+	}
+	installed := &Installed{}
+	for _, o := range objects {
+		if o.GetKind() != "ServiceAccount" {
+			continue
+		}
+		name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+		if o.GetName() == "sharder" {
+			installed.Sharder = name
+		} else {
+			installed.Operator = name
+		}
+	}
+	if installed.Operator.Name == "" {
+		return nil, errors.New("the operator's manifests have no ServiceAccount")
+	}
+	if err := c.themes(ctx, installed); err != nil {
+		return nil, err
+	}
+	return installed, c.RestartControllerManager(ctx)
+}
+
+func rank(order []string, kind string) int {
+	if i := slices.Index(order, kind); i >= 0 {
+		return i
+	}
+	return len(order)
+}
+
+func (c *Cluster) themes(ctx context.Context, installed *Installed) error {
+	client, err := versioned.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	for name, spec := range themes {
+		theme := &v1alpha1.Theme{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
+		if _, err := client.WebhostingV1alpha1().Themes().Create(ctx, theme, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create Theme %s: %w", name, err)
+		}
+		installed.Themes = append(installed.Themes, name)
+	}
+	slices.Sort(installed.Themes)
+	return nil
+}
+
+// CreateNamespace makes a namespace for the Websites of a run, and waits until one could be created in it: for two seconds
+// after a CustomResourceDefinition was established, the API server has whoever creates such an object wait.
+func (c *Cluster) CreateNamespace(ctx context.Context, name string, theme string) error {
+	kube, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := kube.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create namespace %s: %w", name, err)
+	}
+	web, err := versioned.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	rehearsal := &v1alpha1.Website{ObjectMeta: metav1.ObjectMeta{Name: "rehearsal"}, Spec: v1alpha1.WebsiteSpec{Theme: theme}}
+	if _, err := web.WebhostingV1alpha1().Websites(name).Create(ctx, rehearsal, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		return fmt.Errorf("create a Website that is not kept: %w", err)
+	}
+	return nil
+}
