@@ -1,0 +1,194 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+)
+
+const (
+	// tolerance is how much of the load may be missing.
+	tolerance = 0.02
+	// most is how many problems a check shows.
+	most = 5
+)
+
+// All runs all checks.
+func All(w World) []measure.Check {
+	checks := []measure.Check{
+		check("the load was that which was asked for", generated(w), loadOf(w)),
+		check("the machine was not the bottleneck", bottleneck(w), w.Use.String()),
+		check("no process ended by itself", w.Problems, ""),
+	}
+	checks = append(checks, Settled(w)...)
+	return append(checks, oneWorker(w))
+}
+
+// Settled runs the checks that may take a while after the load to hold.
+func Settled(w World) []measure.Check {
+	checks := []measure.Check{
+		check("no Website was lost", lost(w), fmt.Sprintf("%d Websites", len(w.State.Websites))),
+		check("every Website is ready, and its last change was observed", ready(w), ""),
+	}
+	if len(w.Live) > 0 {
+		checks = append(checks,
+			check("every Website is with one live shard, and its children are with it", families(w), strings.Join(w.Live, ", ")))
+	}
+	return checks
+}
+
+// check is a check with all problems that it has found, or else something to say.
+func check(name string, problems []string, detail string) measure.Check {
+	if len(problems) == 0 {
+		return measure.Check{Name: name, OK: true, Detail: detail}
+	}
+	shown := problems[:min(most, len(problems))]
+	text := strings.Join(shown, "; ")
+	if more := len(problems) - len(shown); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return measure.Check{Name: name, Detail: text}
+}
+
+func generated(w World) []string {
+	var problems []string
+	for _, controller := range slices.Sorted(maps.Keys(w.Load.Operations)) {
+		c := w.Load.Operations[controller]
+		asked := max(w.Asked[controller], float64(c.Asked()))
+		// One is always on its way.
+		if lacking := asked - float64(c.Success); lacking > tolerance*asked+1 {
+			problems = append(problems, fmt.Sprintf("%s: %.0f operations were asked for, %d done, %d refused, %d could not begin in time",
+				controller, asked, c.Success, c.Error, c.Missed))
+		}
+	}
+	if len(w.Load.Operations) == 0 {
+		problems = append(problems, "there was no load")
+	}
+	if len(problems) > 0 {
+		problems = append(problems, w.Load.Errors...)
+	}
+	return problems
+}
+
+func loadOf(w World) string {
+	var parts []string
+	for _, controller := range slices.Sorted(maps.Keys(w.Load.Operations)) {
+		if c := w.Load.Operations[controller]; c.Asked() > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d of %d", controller, c.Success, c.Asked()))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func bottleneck(w World) []string {
+	if w.Use.Bottleneck() {
+		return []string{w.Use.String() + ": the figures say more about the machine than about what ran on it"}
+	}
+	return nil
+}
+
+func lost(w World) []string {
+	if n := len(w.State.Websites); n != w.Expected {
+		return []string{fmt.Sprintf("there are %d Websites and should be %d", n, w.Expected)}
+	}
+	return nil
+}
+
+func ready(w World) (problems []string) {
+	for _, site := range w.State.Websites {
+		if site.Phase != v1alpha1.PhaseReady || site.Observed != site.Generation {
+			problems = append(problems, fmt.Sprintf("%s is %q in generation %d, its status speaks of %d", site.Name, site.Phase, site.Generation, site.Observed))
+		}
+	}
+	return problems
+}
+
+func families(w World) (problems []string) {
+	children := map[types.UID]map[string]int{}
+	shard := map[types.UID]string{}
+	for _, site := range w.State.Websites {
+		shard[site.UID], children[site.UID] = site.Shard, map[string]int{}
+		switch {
+		case !slices.Contains(w.Live, site.Shard):
+			problems = append(problems, fmt.Sprintf("%s has shard %q, which does not live", site.Name, site.Shard))
+		case site.Draining:
+			problems = append(problems, fmt.Sprintf("%s is to be let go of by %s", site.Name, site.Shard))
+		case w.Owner != nil && w.Owner(site.Name) != site.Shard:
+			problems = append(problems, fmt.Sprintf("%s is with %s, its owner is %s", site.Name, site.Shard, w.Owner(site.Name)))
+		}
+	}
+	for _, child := range w.State.Children {
+		of, ok := children[child.Controller]
+		if !ok {
+			continue // of a Website that was deleted; the garbage collector's, or nobody's
+		}
+		of[child.Kind]++
+		if child.Draining || child.Shard != shard[child.Controller] {
+			problems = append(problems, fmt.Sprintf("%s %s is with %q, its Website with %q", child.Kind, child.Name, child.Shard, shard[child.Controller]))
+		}
+	}
+	for _, site := range w.State.Websites {
+		for kind := range childResources {
+			if n := children[site.UID][kind]; n != 1 {
+				problems = append(problems, fmt.Sprintf("%s has %d %ss", site.Name, n, kind))
+			}
+		}
+	}
+	return problems
+}
+
+// oneWorker finds work of two processes on one Website at the same time. That every Website has a record is checked, too:
+// instances that record nothing would do nothing wrong.
+func oneWorker(w World) measure.Check {
+	worked, died := map[types.UID]bool{}, map[record.Worker]time.Time{}
+	intervals := slices.Clone(w.Work)
+	cut := 0
+	for n, i := range intervals {
+		worked[i.UID] = true
+		if at, ok := w.Deaths[i.Worker.PID]; ok {
+			died[i.Worker] = at
+		}
+		for _, p := range w.Pauses[i.Worker.PID] {
+			if spans(i, p) {
+				intervals[n].End = p.From
+				cut++
+			}
+		}
+	}
+	var problems []string
+	for _, o := range record.Overlaps(intervals, died) {
+		problems = append(problems, o.String())
+	}
+	for _, site := range w.State.Websites {
+		if !worked[site.UID] {
+			problems = append(problems, fmt.Sprintf("nobody recorded any work on %s", site.Name))
+		}
+	}
+	detail := fmt.Sprintf("%d recorded pieces of work by %d processes", len(intervals), workers(intervals))
+	if cut > 0 {
+		detail += fmt.Sprintf("; %d of them count until their process was paused, because what it tries to write later is refused", cut)
+	}
+	return check("no two instances worked on one Website at the same time", problems, detail)
+}
+
+// spans tells whether work had begun before the process was paused and had not ended by then.
+func spans(i record.Interval, p fleet.Pause) bool {
+	return !i.Begin.After(p.From) && (i.End.IsZero() || i.End.After(p.From))
+}
+
+func workers(intervals []record.Interval) int {
+	all := map[record.Worker]bool{}
+	for _, i := range intervals {
+		all[i.Worker] = true
+	}
+	return len(all)
+}

@@ -1,0 +1,124 @@
+// Package verify decides whether a run was what it should be, beside what was measured: the load was that which was asked
+// for, the machine was not what everything waited for, every Website was reconciled by a live shard, its children are with
+// it, and no two instances ever worked on one at the same time. It is pure but for List.
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"github.com/clusterring/clusterring/examples/webhosting/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	"github.com/clusterring/clusterring/internal/record"
+	ringv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
+	"github.com/clusterring/clusterring/tools/experiment/internal/host"
+	"github.com/clusterring/clusterring/tools/experiment/internal/load"
+)
+
+// Ring is the name of the operator's ClusterRing.
+const Ring = "webhosting"
+
+// Object is a Website or a child of one.
+type Object struct {
+	Kind, Name string
+	UID        types.UID
+	Controller types.UID // of the object that controls it
+	Shard      string
+	Draining   bool
+}
+
+// Website is a Website as far as it matters here.
+type Website struct {
+	Object
+	Generation, Observed int64
+	Phase                v1alpha1.Phase
+}
+
+// State is what the API server has.
+type State struct {
+	Websites []Website
+	Children []Object
+}
+
+// World is everything that the checks look at.
+type World struct {
+	State State
+	// Expected is how many Websites there should be.
+	Expected int
+	// Live are the names of the shards. Empty: the operator is not sharded.
+	Live []string
+	// Owner returns the shard that the ring gives a Website to. Optional.
+	Owner func(name string) string
+
+	// Work is what the instances recorded, Deaths and Pauses are what happened to their processes, by id.
+	Work   []record.Interval
+	Deaths map[int]time.Time
+	Pauses map[int][]fleet.Pause
+
+	// Load is what became of the load, and Asked the operations that were to be done in all.
+	Load  load.Status
+	Asked map[string]float64
+	// Problems are processes that ended by themselves.
+	Problems []string
+	// Use is that of the machine.
+	Use host.Use
+}
+
+// childResources are what every Website controls one object of.
+var childResources = map[string]schema.GroupVersionResource{
+	"ConfigMap":  {Version: "v1", Resource: "configmaps"},
+	"Deployment": {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Service":    {Version: "v1", Resource: "services"},
+	"Ingress":    {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+}
+
+// List asks the API server for the Websites in a namespace, and what they control.
+func List(ctx context.Context, config *rest.Config, namespace string) (State, error) {
+	var s State
+	web, err := versioned.NewForConfig(config)
+	if err != nil {
+		return s, err
+	}
+	meta, err := metadata.NewForConfig(config)
+	if err != nil {
+		return s, err
+	}
+	websites, err := web.WebhostingV1alpha1().Websites(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return s, fmt.Errorf("list Websites: %w", err)
+	}
+	for i := range websites.Items {
+		w := &websites.Items[i]
+		s.Websites = append(s.Websites, Website{
+			Object: object("Website", w), Generation: w.Generation, Observed: w.Status.ObservedGeneration, Phase: w.Status.Phase,
+		})
+	}
+	for kind, resource := range childResources {
+		children, err := meta.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return s, fmt.Errorf("list %ss: %w", kind, err)
+		}
+		for i := range children.Items {
+			s.Children = append(s.Children, object(kind, &children.Items[i]))
+		}
+	}
+	return s, nil
+}
+
+func object(kind string, obj metav1.Object) Object {
+	labels := obj.GetLabels()
+	_, draining := labels[ringv1alpha1.DrainLabel(Ring)]
+	o := Object{Kind: kind, Name: obj.GetName(), UID: obj.GetUID(), Shard: labels[ringv1alpha1.ShardLabel(Ring)], Draining: draining}
+	if ref := metav1.GetControllerOf(obj); ref != nil {
+		o.Controller = ref.UID
+	}
+	return o
+}
