@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/internal/watchwait"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
@@ -40,7 +41,9 @@ type assignment struct {
 
 func newObserver(t *testing.T, namespace string) *observer {
 	t.Helper()
-	client, err := metadata.NewForConfig(cluster.Config())
+	config := cluster.Config()
+	config.Wrap(watchwait.Wrap(nil)) // so that it sees what happens right after an outage of the API server
+	client, err := metadata.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,14 +62,20 @@ func TestStartWithoutAPIServer(t *testing.T) {
 }
 
 // TestAPIServerOutage: the API server goes away for longer than all Leases last, those of the shards and the sharder's own.
+// Meanwhile a shard dies and another is started. What the sharder knows must not stay old afterwards.
 func TestAPIServerOutage(t *testing.T) {
-	const outage = 8 * time.Second
+	const (
+		outage = time.Minute
+		// Leases of 3s and a grace of 1s, from when the sharder sees them again, and some time for all to try again.
+		recovery = 15 * time.Second
+	)
 	w := newWorld(t)
 	first, second := w.startSharder(shortLease...), w.startSharder(shortLease...)
 	w.waitReady(first, second)
-	for _, name := range []string{"a", "b", "c"} {
-		w.keepShard(name, "--lease-duration=3s")
-	}
+	keep := func(name string) (stop func()) { return w.keepShard(name, "--lease-duration=3s") }
+	keep("a")
+	keep("b")
+	stopC := keep("c")
 	w.waitForAdmission()
 	w.create("before", 90, 4)
 	w.settle("a", "b", "c")
@@ -77,7 +83,9 @@ func TestAPIServerOutage(t *testing.T) {
 
 	start := w.stopAPIServer()
 	began := time.Now()
-	testenv.Poll(t, settleTimeout, func(ctx context.Context) error {
+	stopC() // it can't release its Lease
+	keep("d")
+	testenv.Poll(t, outage+settleTimeout, func(ctx context.Context) error {
 		var errs []error
 		for _, s := range w.sharders {
 			leads, err := s.metric(ctx, leading)
@@ -86,7 +94,7 @@ func TestAPIServerOutage(t *testing.T) {
 			}
 			errs = append(errs, err)
 		}
-		// Each shard has lost its Lease and was started again.
+		// Each shard has lost its Lease and was started again, but for the one that is gone.
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if len(w.shards) < 6 {
@@ -105,7 +113,12 @@ func TestAPIServerOutage(t *testing.T) {
 	t.Logf("a sharder leads %s after the API server", time.Since(back).Round(time.Millisecond))
 	births := w.create("after", 30, 4)
 	w.waitAssigned(births, settleTimeout)
-	w.settle("a", "b", "c")
+	w.settle("a", "b", "d")
+	if took := time.Since(back); took > recovery {
+		t.Errorf("settled %s after the API server, more than %s", took, recovery)
+	} else {
+		t.Logf("settled %s after the API server", took.Round(time.Millisecond))
+	}
 	w.workedOn(over) // by the processes that came after the outage
 	w.noOverlaps()
 	w.labelsOnly()

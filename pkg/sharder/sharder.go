@@ -29,6 +29,7 @@ import (
 	ringscheme "github.com/clusterring/clusterring/generated/clientset/versioned/scheme"
 	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/internal/clientmetrics"
+	"github.com/clusterring/clusterring/internal/watchwait"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/admission"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
@@ -72,7 +73,9 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sharder{cfg: cfg, rest: restConfig, registry: registry, term: newTerm()}
+	s := &Sharder{cfg: cfg, rest: restConfig, registry: registry, term: newTerm(), tracker: leases.NewTracker(nil)}
+	// A watch that waits for the API server does not say that it broke, so the tracker must be told of the wait.
+	s.rest.Wrap(watchwait.Wrap(func(error) { s.tracker.Interrupted() }))
 	if err := registry.Register(s.term.leading); err != nil {
 		return nil, err
 	}
@@ -153,7 +156,6 @@ func (s *Sharder) newInformers() error {
 		return err
 	}
 
-	s.tracker = leases.NewTracker(nil)
 	if _, err := s.leases.AddEventHandler(s.tracker.Handler()); err != nil {
 		return err
 	}
