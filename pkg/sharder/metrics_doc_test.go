@@ -28,11 +28,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	s, err := New(cfg, registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.newHandler(); err != nil {
+	if _, err := New(cfg, registry); err != nil {
 		t.Fatal(err)
 	}
 	descs := make(chan *prometheus.Desc)

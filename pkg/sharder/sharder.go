@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -52,6 +53,7 @@ type Sharder struct {
 	rings, leases, namespaces cache.SharedIndexInformer
 	resolver                  *resources.Resolver
 	snapshots                 *snapshot.Cache
+	handler                   *admission.Handler
 	tracker                   *leases.Tracker
 	certificates              certificates.Source
 	broadcaster               events.EventBroadcaster
@@ -98,6 +100,9 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if s.handler, err = admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry}); err != nil {
+		return nil, err
+	}
 	if s.certificates, err = s.newCertificates(); err != nil {
 		return nil, err
 	}
@@ -128,7 +133,9 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 func clientConfig(c config.Client) (*rest.Config, error) {
 	var restConfig *rest.Config
 	var err error
-	if c.Kubeconfig == "" {
+	if c.RESTConfig != nil {
+		restConfig = rest.CopyConfig(c.RESTConfig)
+	} else if c.Kubeconfig == "" {
 		if restConfig, err = rest.InClusterConfig(); err != nil {
 			return nil, fmt.Errorf("--kubeconfig, client.kubeconfig: not given, and this is no pod with a service account: %w", err)
 		}
@@ -201,20 +208,19 @@ func (s *Sharder) newCertificates() (certificates.Source, error) {
 // cannot go on; that the API server does not answer is no such reason. It can be called once.
 func (s *Sharder) Run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
-	handler, err := s.newHandler()
-	if err != nil {
-		return err
-	}
-	server, err := admission.NewServer(ctx, admission.ServerConfig{
-		Address: s.cfg.Webhook.BindAddress, PermitPortSharing: s.cfg.Webhook.PermitPortSharing,
-		Handler: handler, GetCertificate: s.certificates.GetCertificate,
-	})
-	if err != nil {
-		return fmt.Errorf("--webhook-bind-address: %w", err)
-	}
-	logger.Info("Starting", "identity", hostname(), "webhook", server.Addr().String(), "apiServer", s.rest.Host)
-
+	logger.Info("Starting", "identity", hostname(), "webhook", s.cfg.Webhook.BindAddress, "apiServer", s.rest.Host)
 	g := newGroup(ctx)
+	var server *admission.Server
+	if address := s.cfg.Webhook.BindAddress; address != "0" {
+		var err error
+		if server, err = admission.NewServer(ctx, admission.ServerConfig{
+			Address: address, PermitPortSharing: s.cfg.Webhook.PermitPortSharing,
+			Handler: s.handler, GetCertificate: s.certificates.GetCertificate,
+		}); err != nil {
+			return errors.Join(fmt.Errorf("--webhook-bind-address: %w", err), g.stop())
+		}
+		g.run(server.Run)
+	}
 	if address := s.cfg.Metrics.BindAddress; address != "0" {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
@@ -229,7 +235,6 @@ func (s *Sharder) Run(ctx context.Context) error {
 	g.run(s.resolver.Run)
 	g.run(s.snapshots.Run)
 	g.run(s.certificates.Run)
-	g.run(server.Run)
 	g.run(s.sayWhatIsMissing)
 	g.run(s.contact.run)
 	g.run(func(ctx context.Context) error {
@@ -247,16 +252,15 @@ func (s *Sharder) Run(ctx context.Context) error {
 		return s.unassigned.Run(ctx)
 	})
 	g.run(s.lead)
-	err = g.wait()
+	err := g.wait()
 	logger.Info("Ended")
 	return err
 }
 
-func (s *Sharder) newHandler() (*admission.Handler, error) {
-	return admission.New(admission.Config{Rings: s.snapshots, Registerer: s.registry})
-}
+// Admission returns the handler behind the webhook. With a webhook.bindAddress of 0, nothing but this serves it.
+func (s *Sharder) Admission() http.Handler { return s.handler }
 
-// checks are what the replica needs to be of use.
+// checks are what the replica needs to be of use. The server may be nil.
 func (s *Sharder) checks(server *admission.Server) []check {
 	has := func(ok func() bool, problem string) func() error {
 		return func() error {
@@ -271,7 +275,7 @@ func (s *Sharder) checks(server *admission.Server) []check {
 		{"rings", has(s.snapshots.Synced, "ClusterRings and Leases have not been read yet")},
 		{"namespaces", has(s.namespaces.HasSynced, "namespaces have not been read yet")},
 		{"certificate", has(s.certificates.Ready, "there is no serving certificate yet")},
-		{"admission", has(func() bool { return !server.Draining() }, "shutting down")},
+		{"admission", has(func() bool { return server == nil || !server.Draining() }, "shutting down")},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -42,6 +43,8 @@ type Sharder struct {
 type Client struct {
 	// Kubeconfig is a file. Empty means the service account of the pod.
 	Kubeconfig string `json:"kubeconfig"`
+	// RESTConfig is used instead of a kubeconfig where the sharder is part of another program. It is copied.
+	RESTConfig *rest.Config `json:"-"`
 	// QPS and Burst bound the requests of the controllers, in requests per second. The sharder's own Lease has a client
 	// of its own, so a low limit delays moves but costs no leadership.
 	QPS   float32 `json:"qps"`
@@ -58,6 +61,7 @@ type LeaderElection struct {
 
 // Webhook is about admission.
 type Webhook struct {
+	// BindAddress is an address, or 0 to serve nothing: the replica then runs the controllers only.
 	BindAddress string `json:"bindAddress"`
 	// PermitPortSharing lets several replicas on one host listen on the same port (SO_REUSEPORT).
 	PermitPortSharing bool `json:"permitPortSharing"`
@@ -211,7 +215,9 @@ func (c *Sharder) Validate() error {
 
 func (c *Sharder) validateWebhook(bad func(field, format string, args ...any)) {
 	w := c.Webhook
-	validateAddress(bad, "webhook.bindAddress", w.BindAddress)
+	if w.BindAddress != "0" {
+		validateAddress(bad, "webhook.bindAddress", w.BindAddress)
+	}
 	if w.URL != "" {
 		u, err := url.Parse(w.URL)
 		switch {
