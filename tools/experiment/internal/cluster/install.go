@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +19,9 @@ import (
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/internal/manifests"
 )
+
+// deleteTimeout is how long a namespace with thousands of objects may take to go.
+const deleteTimeout = 5 * time.Minute
 
 // fieldManager is who applies what an experiment needs.
 const fieldManager = "experiment"
@@ -125,4 +129,28 @@ func (c *Cluster) CreateNamespace(ctx context.Context, name string, theme string
 		return fmt.Errorf("create a Website that is not kept: %w", err)
 	}
 	return nil
+}
+
+// DeleteNamespace deletes a namespace and waits until it is gone, and with it all that was in it.
+func (c *Cluster) DeleteNamespace(name string) error {
+	kube, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
+	for {
+		err := kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil && !apierrors.IsConflict(err) {
+			return fmt.Errorf("delete namespace %s: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("delete namespace %s: %w", name, ctx.Err())
+		case <-time.After(time.Second):
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,4 +185,18 @@ func (m *Monitor) Collect(ch chan<- prometheus.Metric) {
 	for mode, seconds := range now {
 		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.CounterValue, seconds, mode)
 	}
+}
+
+// Describe says what machine this is.
+func Describe() string {
+	model := runtime.GOARCH
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%d × %s, %s", runtime.NumCPU(), model, runtime.GOOS)
 }

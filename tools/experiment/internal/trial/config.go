@@ -1,0 +1,80 @@
+package trial
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
+)
+
+// Config says which run.
+type Config struct {
+	// Scenario is what is done, and how much of it. Required.
+	Scenario scenario.Scenario
+	// Setup is the operator's. Required.
+	Setup string
+	// Repeat says which repetition it is, from 1 on. Seed decides all random choices; a repetition should have another one.
+	Repeat int
+	Seed   uint64
+
+	// Dir gets everything that the run leaves behind. It must not have a run in it. Required.
+	Dir string
+	// Bin has the programs, Repo is the root of the repository, for its manifests; Self is this program, which is also the
+	// load generator. Required.
+	Bin, Repo, Self string
+
+	// Kubeconfig leads to an existing control plane. Default: one is started.
+	Kubeconfig string
+	// WebhookHost is the address of this machine at which that control plane reaches the sharders. Default: 127.0.0.1.
+	WebhookHost string
+	// Prometheus is the URL of a server that measures. Default: one in this process. It finds what to scrape at
+	// http://<Listen>/targets.
+	Prometheus, Listen string
+
+	// Keep leaves the control plane and the instances running until ctx ends, and the records where they are.
+	Keep bool
+	// Out is told how the run goes. Required.
+	Out io.Writer
+	// Patience is how long everything may take to settle after the load. Default: 2 minutes.
+	Patience time.Duration
+}
+
+func (c *Config) complete() error {
+	errs := []error{c.Scenario.Validate()}
+	if !slices.Contains(scenario.Setups, c.Setup) {
+		errs = append(errs, fmt.Errorf("unknown setup %q: there are %v", c.Setup, scenario.Setups))
+	}
+	if c.Dir == "" || c.Self == "" || c.Out == nil {
+		errs = append(errs, errors.New("Dir, Self and Out are required"))
+	}
+	programs := []string{"webhosting-operator"}
+	if c.Setup == scenario.Ring {
+		programs = append(programs, "sharder")
+	}
+	if c.Kubeconfig == "" {
+		programs = append(programs, "devcluster")
+	}
+	for _, program := range programs {
+		if _, err := os.Stat(filepath.Join(c.Bin, program)); err != nil {
+			errs = append(errs, fmt.Errorf("%w; 'make build' builds it", err))
+		}
+	}
+	if _, err := os.Stat(filepath.Join(c.Repo, "examples", "webhosting", "config")); err != nil {
+		errs = append(errs, fmt.Errorf("manifests: %w", err))
+	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.Patience = cmp.Or(c.Patience, 2*time.Minute)
+	return errors.Join(errs...)
+}
+
+// scrapeInterval is how often processes are asked for their metrics: often enough to see a short run, and not so often that
+// asking shows in a long one.
+func (c *Config) scrapeInterval() time.Duration {
+	return min(max(c.Scenario.Duration/120, time.Second), 10*time.Second).Round(time.Second)
+}

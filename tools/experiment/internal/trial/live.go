@@ -1,0 +1,102 @@
+package trial
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/load"
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
+)
+
+// The objectives of the controller.
+const (
+	queueSLO   = 1.0
+	latencySLO = 5.0
+)
+
+// The indicators of the controller: of the last moments, and of everything so far.
+const (
+	queueLive    = `histogram_quantile(0.99, sum by (le) (rate(workqueue_queue_duration_seconds_bucket{run_id=%q, job="webhosting-operator", name="website"}[%s])))`
+	queueSoFar   = `histogram_quantile(0.99, sum by (le) (workqueue_queue_duration_seconds_bucket{run_id=%q, job="webhosting-operator", name="website"}))`
+	latencyLive  = `histogram_quantile(0.99, sum by (le) (rate(experiment_website_reconciliation_duration_seconds_bucket{run_id=%q, job="experiment"}[%s])))`
+	latencySoFar = `histogram_quantile(0.99, sum by (le) (experiment_website_reconciliation_duration_seconds_bucket{run_id=%q, job="experiment"}))`
+)
+
+// live asks for what is shown and decided while there is load.
+type live struct {
+	source measure.Source
+	run    string
+	window string
+}
+
+// value returns the only value of a query, NaN if it has none.
+func (l live) value(ctx context.Context, query string) float64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	got, err := l.source.Instant(ctx, query, time.Now())
+	if err != nil {
+		return math.NaN()
+	}
+	if vector, ok := got.(model.Vector); ok && len(vector) == 1 {
+		return float64(vector[0].Value)
+	}
+	return math.NaN()
+}
+
+func (l live) queue(ctx context.Context) float64 {
+	return l.value(ctx, fmt.Sprintf(queueLive, l.run, l.window))
+}
+
+func (l live) latency(ctx context.Context) float64 {
+	return l.value(ctx, fmt.Sprintf(latencyLive, l.run, l.window))
+}
+
+// broken tells whether one of the objectives is broken, counted from the beginning.
+func (l live) broken(ctx context.Context) bool {
+	return l.value(ctx, fmt.Sprintf(queueSoFar, l.run)) > queueSLO || l.value(ctx, fmt.Sprintf(latencySoFar, l.run)) > latencySLO
+}
+
+// window is how much time the live indicators look back on: some scrapes.
+func window(interval time.Duration) string {
+	return model.Duration(max(5*interval, 10*time.Second)).String()
+}
+
+// progress shows how the load goes, every few seconds.
+func (t *trial) progress(ctx context.Context, before, now load.Status, since time.Duration) {
+	churn := 0.0
+	for controller, c := range now.Operations {
+		churn += float64(c.Success - before.Operations[controller].Success)
+	}
+	missed := 0
+	for _, c := range now.Operations {
+		missed += c.Missed
+	}
+	use := t.monitor.Use(time.Now().Add(-since), time.Now())
+	line := fmt.Sprintf("%6s  %5d Websites  %6.1f changes/s  queue p99 %s  latency p99 %s  %d instances  CPU %3.0f %%",
+		time.Since(now.Began).Round(time.Second), now.Websites, churn/since.Seconds(), seconds(t.live.queue(ctx)), seconds(t.live.latency(ctx)),
+		len(t.fleet.Instances(scenario.Operator)), 100*use.Mean)
+	if missed > 0 {
+		line += fmt.Sprintf("  %d missed", missed)
+	}
+	t.say("%s", line)
+}
+
+func seconds(v float64) string {
+	if math.IsNaN(v) {
+		return "     – s"
+	}
+	return fmt.Sprintf("%6.3f s", v)
+}
+
+// say tells the user something.
+func (t *trial) say(format string, args ...any) {
+	t.out.Lock()
+	defer t.out.Unlock()
+	fmt.Fprintln(t.cfg.Out, "  "+strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+}
