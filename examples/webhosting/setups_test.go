@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +40,7 @@ type company struct {
 	*world
 	stage      *stage.Stage
 	kubeconfig string
+	ring       string
 	records    string
 	operators  []*operator
 }
@@ -51,7 +54,7 @@ type operator struct {
 func newCompany(t *testing.T, manifests ...string) *company {
 	t.Helper()
 	w := newWorld(t)
-	c := &company{world: w, stage: stage.New(t, cluster, "../.."), records: t.TempDir()}
+	c := &company{world: w, stage: stage.New(t, cluster, "../.."), ring: ringName, records: t.TempDir()}
 	c.stage.Apply("examples/webhosting/config/namespace.yaml", "examples/webhosting/config/rbac.yaml")
 	c.stage.Apply(manifests...)
 	c.kubeconfig = c.stage.Kubeconfig(namespace, account)
@@ -67,7 +70,7 @@ func (c *company) start(name string, args ...string) *operator {
 	}
 	process := fmt.Sprintf("%s_%d", name, len(c.operators))
 	p := c.stage.Start(process, c.stage.Program("examples/webhosting"), append([]string{
-		"--kubeconfig=" + c.kubeconfig, "--shard-namespace=" + namespace, "--shard-name=" + name, "--metrics-bind-address=" + metrics,
+		"--kubeconfig=" + c.kubeconfig, "--shard-namespace=" + namespace, "--shard-name=" + name, "--ring=" + c.ring, "--metrics-bind-address=" + metrics,
 		"--record=" + filepath.Join(c.records, process), "--workers=4", "-v=2",
 		"--lease-duration=4s", "--lease-renew-deadline=3s", "--lease-retry-period=500ms",
 	}, args...), nil)
@@ -116,7 +119,7 @@ func (c *company) waitShards(shards ...string) {
 		}
 		for i := range list.Items {
 			website := &list.Items[i]
-			shard := website.Labels[shardingv1alpha1.ShardLabel(ringName)]
+			shard := website.Labels[shardingv1alpha1.ShardLabel(c.ring)]
 			if _, ok := count[shard]; !ok {
 				return fmt.Errorf("%s is at shard %q", website.Name, shard)
 			}
@@ -149,7 +152,7 @@ func (c *company) childrenAt(ctx context.Context, website *v1alpha1.Website, sha
 		return err
 	}
 	for _, object := range []metav1.Object{configMap, service, deployment, ingress} {
-		if got := object.GetLabels()[shardingv1alpha1.ShardLabel(ringName)]; got != shard {
+		if got := object.GetLabels()[shardingv1alpha1.ShardLabel(c.ring)]; got != shard {
 			return fmt.Errorf("%T of %s is at %q, want %q", object, website.Name, got, shard)
 		}
 	}
@@ -223,18 +226,30 @@ func (c *company) metric(o *operator, name string) (lines []string) {
 	return lines
 }
 
+// waitElected waits until one of the replicas holds the Lease of the leader, and returns its name.
+func (c *company) waitElected(among ...string) (elected string) {
+	c.t.Helper()
+	testenv.Poll(c.t, patience, func(ctx context.Context) error {
+		lease, err := c.kube.CoordinationV1().Leases(namespace).Get(ctx, electionName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+		elected, _, _ = strings.Cut(holder, "_")
+		if !slices.Contains(among, elected) {
+			return fmt.Errorf("%q is elected, none of %v", holder, among)
+		}
+		return nil
+	})
+	return elected
+}
+
 // TestSingleton: one of two replicas works, and when it is killed the other goes on.
 func TestSingleton(t *testing.T) {
 	c := newCompany(t)
 	c.stage.Build("examples/webhosting")
 	first := c.start("first", "--setup=singleton")
-	testenv.Poll(t, patience, func(ctx context.Context) error {
-		lease, err := c.kube.CoordinationV1().Leases(namespace).Get(ctx, electionName, metav1.GetOptions{})
-		if err == nil && !strings.HasPrefix(ptr.Deref(lease.Spec.HolderIdentity, ""), "first_") {
-			err = errors.New("the first does not lead yet")
-		}
-		return err
-	})
+	c.waitElected("first")
 	second := c.start("second", "--setup=singleton")
 	for _, name := range c.createWebsites("before", 5) {
 		c.waitPhase(name, v1alpha1.PhaseReady)
@@ -281,11 +296,47 @@ func TestRing(t *testing.T) {
 	c.wantReleased("two")
 }
 
+// TestInternal: the elected replica gives the Websites to all, and another one does when it is killed.
+func TestInternal(t *testing.T) {
+	c := newCompany(t, "examples/webhosting/config/internal.yaml")
+	c.ring = "internal"
+	c.stage.Build("examples/webhosting")
+	shards := map[string]*operator{}
+	for _, name := range []string{"a", "b", "c"} {
+		shards[name] = c.start(name, "--setup=internal")
+	}
+	names := slices.Sorted(maps.Keys(shards))
+	websites := c.createWebsites("museum", 30)
+	c.waitShards(names...)
+
+	// The one that is elected is killed, and it is a shard as well.
+	elected := c.waitElected(names...)
+	c.end(shards[elected], syscall.SIGKILL)
+	others := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == elected })
+	next := c.waitElected(others...)
+	c.waitShards(others...)
+
+	// It comes back, and live shards hand over to it while they work.
+	shards[elected] = c.start(elected, "--setup=internal")
+	for _, name := range websites {
+		c.patchWebsite(name, `{"metadata":{"annotations":{"a":"b"}}}`)
+	}
+	c.waitShards(names...)
+
+	c.end(shards[next], syscall.SIGTERM)
+	c.waitShards(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == next })...)
+	c.wantReleased(next)
+	c.checkRecords()
+	for _, name := range append(names, electionName) {
+		c.wantReleased(name)
+	}
+}
+
 // count returns how many Websites a shard has.
 func (c *company) count(shard string) int {
 	c.t.Helper()
 	list, err := c.web.WebhostingV1alpha1().Websites(metav1.NamespaceAll).List(c.t.Context(), metav1.ListOptions{
-		LabelSelector: shardingv1alpha1.ShardSelector(ringName, shard).String(),
+		LabelSelector: shardingv1alpha1.ShardSelector(c.ring, shard).String(),
 	})
 	if err != nil {
 		c.t.Fatal(err)
