@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
-	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/examples/webhosting/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/examples/webhosting/internal/website"
@@ -197,27 +195,12 @@ func (c *writes) take() []string {
 	return seen
 }
 
-// A replica is the whole program but for its signals.
+// A replica is the controller, run by the test.
 type replica struct {
 	t      *testing.T
 	record string
 	cancel context.CancelFunc
 	done   chan error
-}
-
-// start runs the program until the test ends, or until it is stopped.
-func (w *world) start(name string, args ...string) *replica {
-	w.t.Helper()
-	r := &replica{t: w.t, record: filepath.Join(w.t.TempDir(), name)}
-	o, err := parse(append([]string{
-		"--kubeconfig=" + cluster.KubeconfigPath, "--namespace=" + w.namespace, "--shard-namespace=" + w.namespace, "--shard-name=" + name,
-		"--metrics-bind-address=127.0.0.1:0", "--record=" + r.record, "--workers=4",
-	}, args...), textlogger.NewConfig(), io.Discard)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.run(testContext(w.t), func(ctx context.Context) error { return run(ctx, o) })
-	return r
 }
 
 // startCounted runs the controller, on everything in the namespace and without a Lease, and counts what it writes.

@@ -48,7 +48,6 @@ type company struct {
 type operator struct {
 	*procs.Process
 	metrics string
-	worker  record.Worker
 }
 
 func newCompany(t *testing.T, manifests ...string) *company {

@@ -82,27 +82,40 @@ func (s *shards) refresh() {
 	for i, object := range objects {
 		all[i] = object.(*coordinationv1.Lease)
 	}
-	is := &snapshot.Ring{}
-	is.Shards, is.Ignored = membership.Shards(s.ring, all)
-	was := &snapshot.Ring{}
-	if before := s.now.Load(); before != nil {
-		was = before.ring
-		if slices.EqualFunc(was.Shards, is.Shards, same) {
-			return
-		}
-	}
-	var err error
-	if is.Members, err = ringOf(membership.Members(is.Shards), was.Members, was.Eligible); err == nil {
-		is.Eligible, err = ringOf(membership.Eligible(is.Shards), is.Members, was.Eligible)
-	}
+	before := s.now.Load()
+	after, err := newView(s.ring, all, before)
 	if err != nil {
 		utilruntime.HandleError(err) // Names of Leases are unique and not empty.
 		return
 	}
-	s.now.Store(&view{View: placement.NewView(is), ring: is})
+	if after == before {
+		return
+	}
+	s.now.Store(after)
 	for _, f := range s.subscribers {
 		f(s.ring)
 	}
+}
+
+// newView returns the ring that the Leases describe. It is the one before, which may be nil, if nothing has changed that matters.
+func newView(ringName string, all []*coordinationv1.Lease, before *view) (*view, error) {
+	is := &snapshot.Ring{}
+	is.Shards, is.Ignored = membership.Shards(ringName, all)
+	was := &snapshot.Ring{}
+	if before != nil {
+		was = before.ring
+		if slices.EqualFunc(was.Shards, is.Shards, same) {
+			return before, nil
+		}
+	}
+	var err error
+	if is.Members, err = ringOf(membership.Members(is.Shards), was.Members, was.Eligible); err != nil {
+		return nil, err
+	}
+	if is.Eligible, err = ringOf(membership.Eligible(is.Shards), is.Members, was.Eligible); err != nil {
+		return nil, err
+	}
+	return &view{View: placement.NewView(is), ring: is}, nil
 }
 
 // same tells whether nothing has changed about a shard that matters to anybody.
