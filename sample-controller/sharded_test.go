@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2/textlogger"
 	"k8s.io/utils/ptr"
@@ -250,14 +251,14 @@ func TestDrain(t *testing.T) {
 
 	from, to := "a", "b"
 	for round := range 4 {
+		departures := w.departures(v1alpha1.ShardLabel(ring) + "=" + from)
 		for _, name := range names {
 			w.patchFoo(name, fmt.Sprintf(`{"spec":{"replicas":%d}}`, round+2)) // something to do
 			w.patchFoo(name, fmt.Sprintf(`{"metadata":{"labels":{%q:"yes"}}}`, v1alpha1.DrainLabel(ring)))
 		}
 		for _, name := range names {
-			foo, deployment := w.waitFoo(name, free(ring))
-			// Both were written last when they were let go of, so their versions tell the order.
-			if before, after := version(t, deployment), version(t, foo); before >= after {
+			w.waitFoo(name, free(ring))
+			if before, after := departures.deployment(name), departures.foo(name); before >= after {
 				t.Errorf("round %d: Deployment %s left at version %d, its Foo at %d, want the Deployment first", round, name, before, after)
 			}
 			w.patchDeployment(name, fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, v1alpha1.ShardLabel(ring), to))
@@ -309,11 +310,39 @@ func free(ring string) func(*foov1alpha1.Foo, *appsv1.Deployment) error {
 	}
 }
 
-func version(t *testing.T, object metav1.Object) int64 {
-	t.Helper()
-	version, err := strconv.ParseInt(object.GetResourceVersion(), 10, 64)
-	if err != nil {
-		t.Fatal(err)
+// departures tells at which resource version the Foo and the Deployment of a name have stopped to match a selector. The
+// versions of both are comparable: one etcd counts them.
+type departures struct{ foo, deployment func(name string) int64 }
+
+// departures watches from now on.
+func (w *world) departures(selector string) departures {
+	w.t.Helper()
+	options := metav1.ListOptions{LabelSelector: selector}
+	foos, err1 := w.foo.SamplecontrollerV1alpha1().Foos(w.namespace).Watch(w.t.Context(), options)
+	deployments, err2 := w.kube.AppsV1().Deployments(w.namespace).Watch(w.t.Context(), options)
+	if err := errors.Join(err1, err2); err != nil {
+		w.t.Fatal(err)
 	}
-	return version
+	of := func(events watch.Interface) func(string) int64 {
+		w.t.Cleanup(events.Stop)
+		versions := map[string]int64{}
+		return func(name string) int64 {
+			w.t.Helper()
+			for versions[name] == 0 {
+				event, ok := <-events.ResultChan()
+				if !ok {
+					w.t.Fatalf("the watch ended before %s had left", name)
+				}
+				if object, ok := event.Object.(metav1.Object); ok && event.Type == watch.Deleted {
+					version, err := strconv.ParseInt(object.GetResourceVersion(), 10, 64)
+					if err != nil {
+						w.t.Fatal(err)
+					}
+					versions[object.GetName()] = version
+				}
+			}
+			return versions[name]
+		}
+	}
+	return departures{foo: of(foos), deployment: of(deployments)}
 }
