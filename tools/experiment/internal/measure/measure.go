@@ -38,6 +38,7 @@ func Measure(ctx context.Context, source Source, run *Run, queries []Query, dir 
 			return fmt.Errorf("measure run %s: %w", run.ID, err)
 		}
 		if verdict, ok := judge(q, matrix, err); ok {
+			verdict.Expected = err == nil && q.Limit && run.ToTheLimit
 			run.Verdicts = append(run.Verdicts, verdict)
 		}
 	}

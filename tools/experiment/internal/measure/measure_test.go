@@ -138,6 +138,22 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("verdicts %v, want one that names the error", run.Verdicts)
 		}
 	})
+	t.Run("to the limit", func(t *testing.T) {
+		run := newRun()
+		run.ToTheLimit = true
+		broken := Query{Type: Instant, SLO: &slo, Query: `objects{run_id="$run_id"}`}
+		limit := broken
+		limit.Limit = true
+		if err := Measure(t.Context(), store, run, []Query{limit}, t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]Verdict{{SLO: 1, Value: 240, Detail: "worst of 2: __name__ objects, run_id r1, shard b", Expected: true}}, run.Verdicts); diff != "" || !run.OK() {
+			t.Errorf("OK %t; verdicts (-want +got):\n%s", run.OK(), diff)
+		}
+		if err := Measure(t.Context(), store, run, []Query{limit, broken}, t.TempDir()); err != nil || run.OK() {
+			t.Errorf("%v; OK %t although another objective is broken", err, run.OK())
+		}
+	})
 	t.Run("the wrong way round", func(t *testing.T) {
 		if err := Measure(t.Context(), store, &Run{Start: end, End: begin}, nil, t.TempDir()); err == nil {
 			t.Error("no error")

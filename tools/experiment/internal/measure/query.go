@@ -35,6 +35,8 @@ type Query struct {
 	Note string `json:"note"`
 	// SLO gives an instant query a verdict: no series may be above it. With a range query it is shown beside the values.
 	SLO *float64 `json:"slo"`
+	// Limit means that a run to the limit is there to find where this objective breaks.
+	Limit bool `json:"limit"`
 	// Optional means that no result is no failure.
 	Optional bool `json:"optional"`
 }

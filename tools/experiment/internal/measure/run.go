@@ -26,6 +26,9 @@ type Run struct {
 	Duration   time.Duration `json:"duration"`   // of the load that was asked for
 	Machine    string        `json:"machine,omitempty"`
 
+	// ToTheLimit means that the run is to find the load at which the controller's objectives break.
+	ToTheLimit bool `json:"toTheLimit,omitempty"`
+
 	// Start and End of the load. Queries are evaluated for the time between them.
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
@@ -48,6 +51,8 @@ type Verdict struct {
 	Value  float64 `json:"value"`         // the worst of all series
 	OK     bool    `json:"ok"`
 	Detail string  `json:"detail,omitempty"`
+	// Expected means that it is no failure of the run if the objective was broken: finding that out is what it is for.
+	Expected bool `json:"expected,omitempty"`
 }
 
 // Check is something else than a measurement that must hold in a run.
@@ -96,10 +101,10 @@ func (r *Run) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// OK tells whether all objectives and checks held.
+// OK tells whether all objectives and checks held that should.
 func (r *Run) OK() bool {
 	for _, v := range r.Verdicts {
-		if !v.OK {
+		if !v.OK && !v.Expected {
 			return false
 		}
 	}

@@ -56,7 +56,7 @@ func Run(ctx context.Context, cfg Config) (_ *measure.Run, err error) {
 		cfg: cfg, monitor: host.NewMonitor(), registry: prometheus.NewRegistry(), targets: map[string][]prom.Target{}, end: func() {},
 		run: &measure.Run{
 			ID: string(uuid.NewUUID())[:8], Scenario: s.Name, Setup: cfg.Setup, Instances: s.Instances, Workers: s.Workers,
-			Repeat: cfg.Repeat, LoadFactor: s.Factor, APILatency: s.Latency, Duration: s.Duration, Machine: host.Describe(),
+			Repeat: cfg.Repeat, LoadFactor: s.Factor, ToTheLimit: s.ToTheLimit, APILatency: s.Latency, Duration: s.Duration, Machine: host.Describe(),
 		},
 	}
 	t.namespace = "experiment-" + t.run.ID

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+)
+
+// group are the repetitions of one run.
+type group struct {
+	kind
+	runs []*results
+}
+
+// kind is what repetitions have in common.
+type kind struct {
+	Scenario, Setup    string
+	Instances, Workers int
+	LoadFactor         float64
+}
+
+func kindOf(run *measure.Run) kind {
+	return kind{run.Scenario, run.Setup, run.Instances, run.Workers, run.LoadFactor}
+}
+
+func (g group) name() string { return setupName(g.runs[0].run) }
+
+// setupOrder is the order of the setups in a comparison: the others are compared with the first.
+var setupOrder = []string{"singleton", "internal", "ring"}
+
+// groupsOf groups runs, in the order in which they are to be shown.
+func groupsOf(runs []*results) []group {
+	var groups []group
+	for _, r := range runs {
+		k := kindOf(r.run)
+		at := slices.IndexFunc(groups, func(g group) bool { return g.kind == k })
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, group{kind: k})
+		}
+		groups[at].runs = append(groups[at].runs, r)
+	}
+	for _, g := range groups {
+		slices.SortStableFunc(g.runs, func(a, b *results) int { return cmp.Compare(a.run.Repeat, b.run.Repeat) })
+	}
+	slices.SortStableFunc(groups, func(a, b group) int {
+		return cmp.Or(
+			cmp.Compare(a.Scenario, b.Scenario),
+			cmp.Compare(slices.Index(setupOrder, a.Setup), slices.Index(setupOrder, b.Setup)),
+			cmp.Compare(a.Instances, b.Instances), cmp.Compare(a.Workers, b.Workers), cmp.Compare(a.LoadFactor, b.LoadFactor),
+		)
+	})
+	return groups
+}
+
+// measurement is a figure that is compared.
+type measurement struct {
+	name, unit string
+	of         func(*results) float64 // NaN: there is none
+	// overhead means that the difference to the singleton is of interest.
+	overhead bool
+}
+
+// measurements are what setups are compared by, in the order in which they are shown.
+func measurements() []measurement {
+	mean := func(query, label, value string) func(*results) float64 {
+		return func(r *results) float64 {
+			matrix := r.series[query]
+			if label != "" {
+				matrix = of(matrix, model.LabelName(label), value)
+			}
+			if len(matrix) == 0 && len(r.series[query]) > 0 {
+				return 0 // the setup has no such process
+			}
+			return mean(total(matrix))
+		}
+	}
+	instant := func(query string, labels model.Metric) func(*results) float64 {
+		return func(r *results) float64 {
+			if v, ok := r.instant(query, labels); ok {
+				return v
+			}
+			return math.NaN()
+		}
+	}
+	last := func(query string) func(*results) float64 {
+		return func(r *results) float64 {
+			v, _ := at(total(r.series[query]), math.MaxInt64)
+			return v
+		}
+	}
+	const operator, sharder = "webhosting-operator", "sharder"
+	return []measurement{
+		{"Websites in the end", "", last("website-count"), false},
+		{"changes in the end", "1/s", last("website-churn"), false},
+		{"CPU, together", "cores", mean("cpu", "", ""), true},
+		{"CPU of the operator", "cores", mean("cpu", "job", operator), false},
+		{"CPU of the sharder", "cores", mean("cpu", "job", sharder), false},
+		{"memory, together", "bytes", mean("memory", "", ""), true},
+		{"memory of the operator", "bytes", mean("memory", "job", operator), false},
+		{"memory of the sharder", "bytes", mean("memory", "job", sharder), false},
+		{"network, received", "bytes/s", mean("network-receive", "", ""), true},
+		{"network, sent", "bytes/s", mean("network-transmit", "", ""), true},
+		{"time in the queue, p99", "s", instant("latency-queue", nil), false},
+		{"reconciliation, p99", "s", instant("latency-reconciliation", nil), false},
+		{"creating a Website, p99", "s", instant("latency-websites", model.Metric{"verb": "POST"}), false},
+		{"furthest from an equal share", "share", func(r *results) float64 {
+			if shares, deviation := r.shares(); len(shares) > 1 {
+				return deviation
+			}
+			return math.NaN()
+		}, false},
+		{"CPU of the machine in use", "share", mean("host-cpu", "", ""), false},
+	}
+}
+
+func mean(stream *model.SampleStream) float64 {
+	s, ok := summarize(valuesOf(stream))
+	if !ok {
+		return math.NaN()
+	}
+	return s.Mean
+}
+
+// over returns a figure of all repetitions, without those that do not have it.
+func (m measurement) over(g group) []float64 {
+	var values []float64
+	for _, r := range g.runs {
+		if v := m.of(r); !math.IsNaN(v) {
+			values = append(values, v)
+		}
+	}
+	return values
+}

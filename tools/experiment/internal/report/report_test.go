@@ -1,0 +1,173 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+)
+
+func basic(setup string, instances, repeat int) measure.Run {
+	return measure.Run{
+		ID: setup + "-" + string(rune('a'+repeat)), Scenario: "basic", Setup: setup, Instances: instances, Repeat: repeat,
+		LoadFactor: 0.4, Duration: 2 * time.Minute,
+	}
+}
+
+// document parses a page and checks that it needs nothing else.
+func document(t *testing.T, file string) *html.Node {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	page, err := html.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range page.Descendants() {
+		if n.Type == html.ElementNode && (n.Data == "script" || n.Data == "link" || n.Data == "img" || n.Data == "iframe") {
+			t.Errorf("%s has an element <%s>", file, n.Data)
+		}
+		for _, a := range n.Attr {
+			switch {
+			case a.Key == "xmlns" || a.Namespace == "xmlns": // a name, not an address
+			case a.Key == "href" && n.Data == "a":
+				if _, err := os.Stat(filepath.Join(filepath.Dir(file), a.Val)); err != nil {
+					t.Errorf("%s links to %s: %v", file, a.Val, err)
+				}
+			case a.Key == "src" || a.Key == "href" || strings.Contains(a.Val, "://") || strings.Contains(a.Val, "url("):
+				t.Errorf("%s refers to something outside: <%s %s=%q>", file, n.Data, a.Key, a.Val)
+			}
+		}
+		if n.Type == html.TextNode && n.Parent.Data == "style" && (strings.Contains(n.Data, "url(") || strings.Contains(n.Data, "@import")) {
+			t.Errorf("the style of %s loads something", file)
+		}
+	}
+	return page
+}
+
+// figureNames returns the names of the figures with an SVG in them.
+func figureNames(page *html.Node) []string {
+	var names []string
+	for n := range page.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "figure" {
+			continue
+		}
+		for child := range n.ChildNodes() {
+			if child.Data == "svg" {
+				names = append(names, n.Attr[0].Val)
+			}
+		}
+	}
+	return names
+}
+
+func textOf(page *html.Node) string {
+	var text strings.Builder
+	for n := range page.Descendants() {
+		if n.Type == html.TextNode {
+			text.WriteString(strings.Join(strings.Fields(n.Data), " ") + "|")
+		}
+	}
+	return text.String()
+}
+
+func TestWrite(t *testing.T) {
+	run := basic("ring", 3, 0)
+	run.Events = []measure.Event{{At: began.Add(30 * time.Second), What: "kill <webhosting-operator-1>"}}
+	run.Checks = []measure.Check{{Name: "no overlaps", OK: true}, {Name: "nothing forgotten", Detail: "one Website"}}
+	dir := simulation{run: run, sharders: 2, cpu: 0.1, memory: 20 << 20}.write(t)
+	if err := Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	page := document(t, filepath.Join(dir, "report.html"))
+	want := []string{
+		"load-objects", "load-churn", "sli-queue", "sli-reconciliation",
+		"cpu", "memory", "network-receive", "network-transmit", "workers", "cpu-control-plane", "machine",
+	}
+	if diff := cmp.Diff(want, figureNames(page)); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	for _, name := range want {
+		for _, kind := range []string{".svg", ".png"} {
+			if _, err := os.Stat(filepath.Join(dir, "plots", name+kind)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	text := textOf(page)
+	for _, want := range []string{
+		"1 of 6 objectives and checks did not hold", "ring, 3 instances", "nothing forgotten", "one Website",
+		"kill <webhosting-operator-1>", "0:30", "33.3 %", "webhosting-operator, together", "sharder, together",
+		"Time in the queue, p99", "99.0 ms|1.00 s", "because there are no containers",
+		"webhosting-operator-0|0.10|0.10|0.10|20.0|20.0|20.0|2.00|2.00|2.00", "sharder, together|0.040|",
+	} {
+		if !strings.Contains(strings.ReplaceAll(text, "||", "|"), want) {
+			t.Errorf("the report does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestCompareSetups(t *testing.T) {
+	var dirs []string
+	for repeat, cpu := range []float64{0.30, 0.32} {
+		dirs = append(dirs,
+			simulation{run: basic("ring", 3, repeat), sharders: 2, cpu: cpu / 3, memory: 10 << 20}.write(t),
+			simulation{run: basic("singleton", 1, repeat), cpu: cpu, memory: 40 << 20}.write(t),
+		)
+	}
+	for _, dir := range dirs {
+		if err := Write(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := t.TempDir()
+	if err := Compare(dirs, out); err != nil {
+		t.Fatal(err)
+	}
+	page := document(t, filepath.Join(out, "comparison.html"))
+	if diff := cmp.Diff([]string{"basic-cpu", "basic-memory"}, figureNames(page)); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	text := strings.ReplaceAll(textOf(page), "||", "|")
+	for _, want := range []string{
+		"|singleton, one instance (2×)|ring, 3 instances (2×)|",
+		"CPU, together|0.31 cores|0.30 cores to 0.32 cores|0.35 cores|+13 %|0.34 cores to 0.36 cores", // 0.31 + 2 × 0.02
+		"memory, together|40.0 MiB|", "50.0 MiB|+25 %",
+		"33.3 %, 33.3 %, 33.3 %",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the comparison does not say %q", want)
+		}
+	}
+	table, err := os.ReadFile(filepath.Join(out, "csv", "basic.csv"))
+	if err != nil || strings.Count(string(table), "\n") != 5 {
+		t.Errorf("%v, basic.csv:\n%s\nwant a header and four lines", err, table)
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	if err := Write(t.TempDir()); err == nil {
+		t.Error("Write() of a directory without a run gave no error")
+	}
+	if err := Compare([]string{t.TempDir()}, t.TempDir()); err == nil {
+		t.Error("Compare() of a directory without a run gave no error")
+	}
+	if err := Compare(nil, t.TempDir()); err == nil {
+		t.Error("Compare() of nothing gave no error")
+	}
+}
