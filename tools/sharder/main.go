@@ -47,7 +47,10 @@ func run(args []string) int {
 	context.AfterFunc(ctx, stop)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsMemory)), // what memory is used for
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	clientmetrics.RegisterREST(registry)
 	s, err := sharder.New(cfg, registry)
 	if err != nil {
