@@ -45,6 +45,15 @@ build: bin/devcluster ## Build the programs into bin/.
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.
 	@tools/devcluster/build.sh
 
+.PHONY: evaluation
+evaluation: build experiment ## Measure the setups and how they scale on a machine that does nothing else, in about an hour. Goes on where it was interrupted.
+	bin/experiment evaluation
+
+.PHONY: evaluation-smoke
+evaluation-smoke: build experiment ## Carry out some runs of the evaluation for some seconds each, to see that everything works.
+	rm -rf _artifacts/evaluation-short
+	bin/experiment evaluation --short
+
 .PHONY: experiment
 experiment: ## Build the tool that runs and measures experiments into bin/.
 	go -C tools/experiment build -o ../../bin/experiment .

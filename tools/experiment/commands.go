@@ -79,7 +79,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRunCommand(), newLoadCommand())
+	root.AddCommand(newRunCommand(), newEvaluationCommand(), newLoadCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+	"github.com/clusterring/clusterring/tools/experiment/internal/report"
 	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
 	"github.com/clusterring/clusterring/tools/experiment/internal/trial"
 )
@@ -172,6 +173,10 @@ func carryOut(ctx context.Context, cfg trial.Config) (*measure.Run, error) {
 		return nil, err
 	}
 	show(cfg.Out, cfg.Scenario, r)
+	if err := report.Write(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("write the report of run %s: %w", r.ID, err)
+	}
+	fmt.Fprintf(cfg.Out, "  %s\n", filepath.Join(cfg.Dir, "report.html"))
 	return r, nil
 }
 

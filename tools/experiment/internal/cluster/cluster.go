@@ -36,6 +36,10 @@ var controllerManagerArgs = []string{
 	"--kube-api-qps=2000", "--kube-api-burst=2200", "--concurrent-deployment-syncs=50", "--concurrent-replicaset-syncs=50",
 }
 
+// controlPlaneEnv has the control plane collect garbage less often: it may use more memory here, and no more of the cores than
+// it must.
+var controlPlaneEnv = []string{"GOGC=400"}
+
 // Config says which control plane.
 type Config struct {
 	// Kubeconfig leads to an existing control plane, as its administrator. Without it, one is started.
@@ -91,7 +95,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	for _, arg := range controllerManagerArgs {
 		args = append(args, "--controller-manager-arg="+arg)
 	}
-	p, err := c.group.Start(procs.Spec{Name: "devcluster", Path: c.cfg.Program, Args: args, LogFile: c.cfg.Log})
+	p, err := c.group.Start(procs.Spec{Name: "devcluster", Path: c.cfg.Program, Args: args, Env: controlPlaneEnv, LogFile: c.cfg.Log})
 	if err != nil {
 		return err
 	}

@@ -54,22 +54,22 @@ var all = map[string]Scenario{
 	Basic: {
 		About:  "12 Websites created, 2 deleted per second, each mutated once a minute: what do the setups need?",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Factor: 0.4, Duration: 2 * time.Minute,
+		Instances: 3, Factor: 0.4, Duration: 90 * time.Second,
 	},
 	ScaleOut: {
 		About:  "10 Websites created per second, each mutated twice a minute: at which load do the objectives break?",
 		Create: Constant(10), Mutate: Constant(1. / 30),
-		Instances: 5, Workers: 2, Factor: 1. / 3, Duration: 5 * time.Minute, Latency: 45 * time.Millisecond, ToTheLimit: true,
+		Instances: 5, Workers: 2, Factor: 0.3, Duration: 4*time.Minute + 30*time.Second, Latency: 50 * time.Millisecond, ToTheLimit: true,
 	},
 	RollingUpdate: {
 		About:  "the load of basic, while all operators and then all sharders are replaced one after the other",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Workers: 5, Factor: 0.2, Duration: 2 * time.Minute, Latency: 45 * time.Millisecond,
+		Instances: 3, Workers: 5, Factor: 0.2, Duration: 2 * time.Minute, Latency: 50 * time.Millisecond,
 	},
 	Chaos: {
 		About:  "the load of basic, while operators and sharders are killed, paused and cut off at random",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Workers: 5, Factor: 0.2, Duration: 3 * time.Minute, Latency: 45 * time.Millisecond,
+		Instances: 3, Workers: 5, Factor: 0.2, Duration: 3 * time.Minute, Latency: 50 * time.Millisecond,
 		LeaseDuration: 8 * time.Second,
 	},
 	Autoscale: {
@@ -77,7 +77,7 @@ var all = map[string]Scenario{
 		Create: Profile{{0, 10}, {full * 6 / 10, 10}, {full*6/10 + time.Second, 0}},
 		Mutate: Profile{{0, 1. / 30}, {full * 6 / 10, 1. / 30}, {full * 8 / 10, 1. / 300}},
 		// One instance in the beginning.
-		Instances: 1, Workers: 2, Factor: 0.4, Duration: 4 * time.Minute, Latency: 45 * time.Millisecond,
+		Instances: 1, Workers: 2, Factor: 0.4, Duration: 4 * time.Minute, Latency: 50 * time.Millisecond,
 	},
 }
 

@@ -51,14 +51,20 @@ func (t *trial) awaitRing(ctx context.Context) error {
 func (t *trial) settle(ctx context.Context) (verify.World, error) {
 	w := verify.World{}
 	began := time.Now()
+	told := began
 	for {
 		if err := t.look(ctx, &w); err != nil {
 			return w, err
 		}
-		wrong := slices.IndexFunc(verify.Settled(w), func(c measure.Check) bool { return !c.OK })
+		checks := verify.Settled(w)
+		wrong := slices.IndexFunc(checks, func(c measure.Check) bool { return !c.OK })
 		if wrong < 0 {
 			t.say("everything has settled %.1f s after the load", time.Since(t.run.End).Seconds())
 			break
+		}
+		if time.Since(told) > 10*time.Second {
+			told = time.Now()
+			t.say("waiting until %s: %s", checks[wrong].Name, checks[wrong].Detail)
 		}
 		if time.Since(began) > t.cfg.Patience {
 			t.say("not everything has settled after %s", t.cfg.Patience)

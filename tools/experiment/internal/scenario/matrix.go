@@ -1,0 +1,75 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Planned is one run of an evaluation.
+type Planned struct {
+	Scenario Scenario
+	Setup    string
+	Repeat   int
+}
+
+// Name names the run among those of an evaluation.
+func (p Planned) Name() string {
+	return fmt.Sprintf("%s-%s-%d-%d", p.Scenario.Name, p.Setup, p.Scenario.Instances, p.Repeat)
+}
+
+// around is how much time a run takes beside its load: to start everything, to settle, to measure, to end.
+const around = 25 * time.Second
+
+// Expected is how long the run will take, about. A run to the limit ends when it is reached, which is expected in proportion
+// to the number of instances, with some time more until that is certain.
+func (p Planned) Expected() time.Duration {
+	d := p.Scenario.Duration
+	if p.Scenario.ToTheLimit {
+		d = min(d, d*time.Duration(p.Scenario.Instances)/time.Duration(mostInstances)+d/10)
+	}
+	return d + around
+}
+
+const (
+	mostInstances = 5
+	repeats       = 3
+)
+
+// Evaluation returns the runs of the evaluation: basic in all setups, and scale-out with one to five instances, all of them
+// three times. A repetition has all runs before the next one begins, in the other order, so that whatever becomes slower or
+// faster with time does so for all of them. The short variant has few and short runs: it shows that all of it works.
+func Evaluation(short bool) []Planned {
+	basic, scaleOut := all[Basic], all[ScaleOut]
+	basic.Name, scaleOut.Name = Basic, ScaleOut
+	if short {
+		basic.Duration, scaleOut.Duration = 20*time.Second, 30*time.Second
+		runs := []Planned{{basic, Ring, 1}}
+		for n := 1; n <= 2; n++ {
+			scaleOut.Instances = n
+			runs = append(runs, Planned{scaleOut, Ring, 1})
+		}
+		return runs
+	}
+	var once []Planned
+	for n := range mostInstances {
+		scaleOut.Instances = n + 1
+		once = append(once, Planned{scaleOut, Ring, 0})
+		if n < len(Setups) {
+			of := basic
+			if Setups[n] == Singleton {
+				of.Instances = 1
+			}
+			once = append(once, Planned{of, Setups[n], 0})
+		}
+	}
+	var runs []Planned
+	for repeat := 1; repeat <= repeats; repeat++ {
+		for _, p := range once {
+			p.Repeat = repeat
+			runs = append(runs, p)
+		}
+		slices.Reverse(once)
+	}
+	return runs
+}
