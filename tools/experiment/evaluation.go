@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,7 @@ import (
 	"github.com/clusterring/clusterring/tools/experiment/internal/report"
 	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
 	"github.com/clusterring/clusterring/tools/experiment/internal/trial"
+	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
 )
 
 const evaluationLong = `Carry out the evaluation: basic in all setups, and scale-out with one to five instances, all of them three times, and
@@ -25,7 +28,9 @@ that an evaluation that was interrupted goes on. Nothing else should run on the 
 the machine was the bottleneck.
 
 --short carries out one run of basic, and of scale-out with one and two instances, for some seconds each. It shows that
-everything works, and says little about how well.
+everything works, and says little about how well; so it is no failure when the machine was the bottleneck.
+
+More instances must carry more load, that is, their runs must go on for longer until the objectives are broken.
 
 Exit status: 0 all is well; 1 a run could not be carried out; 2 wrong usage; 3 an objective was broken, or a check failed;
 130 interrupted.`
@@ -68,12 +73,13 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 		dirs     []string
 		expected time.Duration
 		failed   error
+		done     results
 	)
 	for _, p := range planned {
 		dirs = append(dirs, o.dir(p))
 		r, err := measure.ReadRun(o.dir(p))
 		if err == nil && (!o.redo || good(p.Scenario, r)) {
-			failed = errors.Join(failed, o.judge(p, r))
+			failed = errors.Join(failed, o.judge(p, r, &done))
 			continue
 		}
 		todo = append(todo, p)
@@ -90,13 +96,13 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%w (what was carried out so far is in %s; the same command goes on)", err, o.out)
 		}
-		failed = errors.Join(failed, o.judge(p, r))
+		failed = errors.Join(failed, o.judge(p, r, &done))
 	}
 	if err := report.Compare(dirs, o.out); err != nil {
 		return fmt.Errorf("compare the runs: %w", err)
 	}
 	fmt.Fprintf(out, "%s\n", filepath.Join(o.out, "comparison.html"))
-	return failed
+	return errors.Join(failed, done.grow())
 }
 
 // dir returns the directory of a run.
@@ -104,10 +110,47 @@ func (o *evaluationOptions) dir(p scenario.Planned) string {
 	return filepath.Join(o.out, "runs", p.Name())
 }
 
-// judge returns an error if not all was well in a run.
-func (o *evaluationOptions) judge(p scenario.Planned, r *measure.Run) error {
-	if good(p.Scenario, r) {
+// judge notes a run and returns an error if not all was well in it.
+func (o *evaluationOptions) judge(p scenario.Planned, r *measure.Run, done *results) error {
+	if p.Scenario.ToTheLimit {
+		done.add(p.Scenario.Instances, r.End.Sub(r.Start))
+	}
+	tolerated := []string{}
+	if o.short {
+		tolerated = append(tolerated, verify.Machine)
+	}
+	if good(p.Scenario, r, tolerated...) {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", p.Name(), errBroken)
+}
+
+// results are how long the runs to the limit went on, by the number of instances.
+type results map[int][]time.Duration
+
+func (r *results) add(instances int, took time.Duration) {
+	if *r == nil {
+		*r = results{}
+	}
+	(*r)[instances] = append((*r)[instances], took)
+}
+
+// grow returns an error unless more instances carried more: the load rises all the time, so their runs went on for longer.
+func (r results) grow() error {
+	mean := func(all []time.Duration) (sum time.Duration) {
+		for _, took := range all {
+			sum += took / time.Duration(len(all))
+		}
+		return sum
+	}
+	counts := slices.Sorted(maps.Keys(r))
+	var errs []error
+	for i := 1; i < len(counts); i++ {
+		fewer, more := counts[i-1], counts[i]
+		if a, b := mean(r[fewer]), mean(r[more]); b <= a {
+			errs = append(errs, fmt.Errorf("%w: %d instances reached their limit after %s, %d instances after %s",
+				errBroken, fewer, a.Round(time.Second), more, b.Round(time.Second)))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -26,8 +26,8 @@ func (t *trial) act(ctx context.Context) error {
 // rollingUpdate replaces all operators and then all sharders, one after the other, as a Deployment does that may have one
 // replica more: the new one is ready before the old one is asked to end.
 func (t *trial) rollingUpdate(ctx context.Context) error {
-	pause := t.cfg.Scenario.Duration / 20
-	if !sleep(ctx, t.cfg.Scenario.Duration/6) {
+	pause := t.cfg.Scenario.Duration / 12
+	if !sleep(ctx, t.cfg.Scenario.Duration/4) {
 		return nil
 	}
 	for component, start := range t.components() {

@@ -36,6 +36,7 @@ type trial struct {
 	embedded  *prom.Embedded // nil when another server measures
 	live      live
 	namespace string
+	stopped   bool // the load, because the limit was reached
 
 	out     sync.Mutex // of what is printed
 	mu      sync.Mutex
@@ -176,15 +177,14 @@ func (t *trial) loadIt(ctx context.Context) error {
 
 // watchLoad returns when the load is over.
 func (t *trial) watchLoad(ctx context.Context) error {
-	const every = 5 * time.Second
+	const every = 5 // seconds between two lines of progress
 	var (
-		ticker   = time.NewTicker(every)
-		before   load.Status
-		broken   int
-		patience = max(3, int(t.cfg.Scenario.Duration/(20*every))) // how often in a row the objectives must be found broken
+		ticker = time.NewTicker(time.Second)
+		before load.Status
+		broken time.Time // since then, the objectives have been found broken each time
 	)
 	defer ticker.Stop()
-	for {
+	for second := 1; ; second++ {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -196,19 +196,21 @@ func (t *trial) watchLoad(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.progress(ctx, before, now, every)
-		before = now
+		if second%every == 0 {
+			t.progress(ctx, before, now, every*time.Second)
+			before = now
+		}
 		if !now.Ended.IsZero() {
 			t.run.Start, t.run.End = now.Began, now.Ended
 			return nil
 		}
-		if !t.cfg.Scenario.ToTheLimit {
-			continue
-		}
-		if broken++; !t.live.broken(ctx) {
-			broken = 0
-		}
-		if broken == patience {
+		switch {
+		case !t.cfg.Scenario.ToTheLimit || !t.live.broken(ctx):
+			broken = time.Time{}
+		case broken.IsZero():
+			broken = time.Now()
+		case time.Since(broken) > t.cfg.Scenario.Duration/15 && !t.stopped:
+			t.stopped = true
 			t.event("the objectives of the controller are broken, the load ends")
 			if err := t.generator.stop(ctx); err != nil {
 				return err

@@ -15,6 +15,9 @@ import (
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 )
 
+// Machine is the name of the check that the machine was fast enough for what was asked of it.
+const Machine = "the machine was not the bottleneck"
+
 const (
 	// tolerance is how much of the load may be missing.
 	tolerance = 0.02
@@ -26,7 +29,7 @@ const (
 func All(w World) []measure.Check {
 	checks := []measure.Check{
 		check("the load was that which was asked for", generated(w), loadOf(w)),
-		check("the machine was not the bottleneck", bottleneck(w), w.Use.String()),
+		check(Machine, bottleneck(w), w.Use.String()),
 		check("no process ended by itself", w.Problems, ""),
 	}
 	checks = append(checks, Settled(w)...)
