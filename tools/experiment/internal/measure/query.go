@@ -99,10 +99,14 @@ func (q *Query) complete() error {
 // minWindow holds three scrapes of what is scraped rarely.
 const minWindow = 15 * time.Second
 
+// Window returns what $__window stands for in the queries of a run. A rate over a window that ends at some time is the rate in
+// the middle of it, so that curves of something that grows come late by half a window.
+func Window(run *Run) time.Duration { return max((span(run) / 15).Round(time.Second), minWindow) }
+
+func span(run *Run) time.Duration { return max(run.End.Sub(run.Start).Round(time.Second), time.Second) }
+
 // expression returns the text of the query for a run.
 func (q Query) expression(run *Run) string {
-	span := max(run.End.Sub(run.Start).Round(time.Second), time.Second)
-	window := max((span / 15).Round(time.Second), minWindow)
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
-	return strings.NewReplacer("$__range", seconds(span), "$__window", seconds(window), "$run_id", run.ID).Replace(q.Query)
+	return strings.NewReplacer("$__range", seconds(span(run)), "$__window", seconds(Window(run)), "$run_id", run.ID).Replace(q.Query)
 }

@@ -41,7 +41,7 @@ type Axis struct {
 	Label string
 	// Log is a logarithmic scale. Values that are not positive are left out.
 	Log bool
-	// Time means that values are seconds, to be shown as minutes and seconds.
+	// Time means that values are seconds, to be shown as minutes and seconds, from 0.
 	Time bool
 	// Whole means that only whole numbers make sense.
 	Whole bool

@@ -71,6 +71,9 @@ func newLegend() *plot.Legend {
 
 // setRange makes room for what an axis must show.
 func (c Chart) setRange(p *plot.Plot) {
+	if c.X.Time {
+		p.X.Min = 0
+	}
 	p.X.Min, p.X.Max = ordered(min(p.X.Min, orElse(c.X.Min, p.X.Min)), max(p.X.Max, c.X.Max))
 	lo, hi := p.Y.Min, max(p.Y.Max, c.Y.Max)
 	if c.Y.Log {

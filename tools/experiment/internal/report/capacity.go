@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 )
 
 // Capacity is the load that a run sustained: at the last moment at which both cumulative SLIs of the controller met their
@@ -52,6 +54,8 @@ func (r *results) capacity() (c Capacity, ok bool) {
 	}
 	c.After = held.Time().Sub(r.run.Start)
 	c.Objects, _ = at(total(r.series["website-count"]), held)
-	c.Churn, _ = at(total(r.series["website-churn"]), held)
+	// The churn of a moment is the rate over a window around it. Taken over the window before it, it would be too small, and
+	// the more so, the earlier the limit was reached.
+	c.Churn, _ = at(total(r.series["website-churn"]), held.Add(measure.Window(r.run)/2))
 	return c, true
 }

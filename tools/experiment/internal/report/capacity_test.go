@@ -30,6 +30,8 @@ func stream(values map[int]float64) *model.SampleStream {
 func TestCapacity(t *testing.T) {
 	nan := math.NaN()
 	load := map[int]float64{0: 0, 10: 100, 20: 200, 30: 300}
+	// Rates over the 15 s before a time: those in the middle of the window are what counts.
+	rates := map[int]float64{0: 0, 7: 1, 17: 110, 27: 220, 30: 330}
 	tests := map[string]struct {
 		queue, reconciliation map[int]float64
 		want                  Capacity
@@ -37,23 +39,23 @@ func TestCapacity(t *testing.T) {
 	}{
 		"the queue breaks first": {
 			queue: map[int]float64{0: nan, 10: 0.1, 20: 1.1, 30: 2}, reconciliation: map[int]float64{0: nan, 10: 1, 20: 2, 30: 6},
-			want: Capacity{After: 10 * time.Second, Objects: 100, Churn: 110},
+			want: Capacity{After: 10 * time.Second, Objects: 100, Churn: 111},
 		},
 		"the reconciliation breaks first": {
 			queue: map[int]float64{0: nan, 10: 0.1, 20: 0.1, 30: 0.1}, reconciliation: map[int]float64{0: nan, 10: 1, 20: 2, 30: 6},
-			want: Capacity{After: 20 * time.Second, Objects: 200, Churn: 220},
+			want: Capacity{After: 20 * time.Second, Objects: 200, Churn: 222},
 		},
 		"exactly at the objective it holds": {
 			queue: map[int]float64{0: 1, 10: 1, 20: 1.001}, reconciliation: map[int]float64{0: 5, 10: 5, 20: 5},
-			want: Capacity{After: 10 * time.Second, Objects: 100, Churn: 110},
+			want: Capacity{After: 10 * time.Second, Objects: 100, Churn: 111},
 		},
 		"a bad moment in the beginning does not count": {
 			queue: map[int]float64{0: 3, 10: 0.1, 20: 0.2, 30: 2}, reconciliation: map[int]float64{0: 6, 10: 1, 20: 2, 30: 6},
-			want: Capacity{After: 20 * time.Second, Objects: 200, Churn: 220},
+			want: Capacity{After: 20 * time.Second, Objects: 200, Churn: 222},
 		},
 		"never broken": {
 			queue: map[int]float64{0: nan, 10: 0.1, 20: 0.2, 30: 0.3}, reconciliation: map[int]float64{0: nan, 10: 1, 20: 2, 30: 3},
-			want: Capacity{After: 30 * time.Second, Objects: 300, Churn: 330, AtLeast: true},
+			want: Capacity{After: 30 * time.Second, Objects: 300, Churn: 333, AtLeast: true},
 		},
 		"never held": {
 			queue: map[int]float64{10: 2, 20: 3}, reconciliation: map[int]float64{10: 1, 20: 1},
@@ -67,15 +69,11 @@ func TestCapacity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			churn := map[int]float64{}
-			for second, v := range load {
-				churn[second] = v / 10
-			}
 			r := &results{run: &measure.Run{Start: began}, queries: all, series: map[string]model.Matrix{
 				"latency-queue-cumulative":          {stream(test.queue)},
 				"latency-reconciliation-cumulative": {stream(test.reconciliation)},
 				"website-count":                     {stream(load)},
-				"website-churn":                     {stream(load), stream(churn)}, // of two controllers
+				"website-churn":                     {stream(rates), stream(map[int]float64{0: 0, 7: 0, 17: 1, 27: 2, 30: 3})}, // of two controllers
 			}}
 			got, ok := r.capacity()
 			if ok == test.none {

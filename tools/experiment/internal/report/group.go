@@ -67,17 +67,11 @@ type measurement struct {
 
 // measurements are what setups are compared by, in the order in which they are shown.
 func measurements() []measurement {
-	mean := func(query, label, value string) func(*results) float64 {
-		return func(r *results) float64 {
-			matrix := r.series[query]
-			if label != "" {
-				matrix = of(matrix, model.LabelName(label), value)
-			}
-			if len(matrix) == 0 && len(r.series[query]) > 0 {
-				return 0 // the setup has no such process
-			}
-			return mean(total(matrix))
-		}
+	jobs := func(query, job string) func(*results) float64 {
+		return func(r *results) float64 { return mean(r.ofJobs(query, job)) }
+	}
+	all := func(query string) func(*results) float64 {
+		return func(r *results) float64 { return mean(total(r.series[query])) }
 	}
 	instant := func(query string, labels model.Metric) func(*results) float64 {
 		return func(r *results) float64 {
@@ -97,14 +91,14 @@ func measurements() []measurement {
 	return []measurement{
 		{"Websites in the end", "", last("website-count"), false},
 		{"changes in the end", "1/s", last("website-churn"), false},
-		{"CPU, together", "cores", mean("cpu", "", ""), true},
-		{"CPU of the operator", "cores", mean("cpu", "job", operator), false},
-		{"CPU of the sharder", "cores", mean("cpu", "job", sharder), false},
-		{"memory, together", "bytes", mean("memory", "", ""), true},
-		{"memory of the operator", "bytes", mean("memory", "job", operator), false},
-		{"memory of the sharder", "bytes", mean("memory", "job", sharder), false},
-		{"network, received", "bytes/s", mean("network-receive", "", ""), true},
-		{"network, sent", "bytes/s", mean("network-transmit", "", ""), true},
+		{"CPU, together", "cores", jobs("cpu", ""), true},
+		{"CPU of the operator", "cores", jobs("cpu", operator), false},
+		{"CPU of the sharder", "cores", jobs("cpu", sharder), false},
+		{"memory, together", "bytes", jobs("memory", ""), true},
+		{"memory of the operator", "bytes", jobs("memory", operator), false},
+		{"memory of the sharder", "bytes", jobs("memory", sharder), false},
+		{"network, received", "bytes/s", all("network-receive"), true},
+		{"network, sent", "bytes/s", all("network-transmit"), true},
 		{"time in the queue, p99", "s", instant("latency-queue", nil), false},
 		{"reconciliation, p99", "s", instant("latency-reconciliation", nil), false},
 		{"creating a Website, p99", "s", instant("latency-websites", model.Metric{"verb": "POST"}), false},
@@ -114,8 +108,26 @@ func measurements() []measurement {
 			}
 			return math.NaN()
 		}, false},
-		{"CPU of the machine in use", "share", mean("host-cpu", "", ""), false},
+		{"CPU of the machine in use", "share", all("host-cpu"), false},
 	}
+}
+
+// ofJobs adds up what all processes of a job need, or all of all jobs. There is nothing when it is not known of each of them, and
+// zeros when there are no such processes.
+func (r *results) ofJobs(query, job string) *model.SampleStream {
+	matrix, processes := r.series[query], r.series["cpu"]
+	if job != "" {
+		matrix, processes = of(matrix, "job", job), of(processes, "job", job)
+	}
+	if len(processes) == 0 && len(r.series["cpu"]) > 0 {
+		return &model.SampleStream{Values: []model.SamplePair{{}}}
+	}
+	for _, p := range processes {
+		if len(of(matrix, "instance", instanceOf(p))) == 0 {
+			return &model.SampleStream{}
+		}
+	}
+	return total(matrix)
 }
 
 func mean(stream *model.SampleStream) float64 {
