@@ -7,7 +7,6 @@ import (
 	"flag"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/shard"
 )
 
@@ -94,13 +94,21 @@ func shardMain(args []string) int {
 }
 
 func (c *controller) run(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](20*time.Millisecond, 2*time.Second))
 	factory := c.shard.Informers(0).Kubernetes(c.client)
 	informer := factory.Core().V1().ConfigMaps().Informer()
+	loop, err := worker.New(worker.Config[cache.ObjectName]{
+		Name: "configmaps", Workers: 8,
+		Sync: func(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+			return 0, c.sync(ctx, informer.GetIndexer(), name)
+		},
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](20*time.Millisecond, 2*time.Second),
+	})
+	if err != nil {
+		return err
+	}
 	enqueue := func(obj any) {
 		if name, err := cache.ObjectToName(obj); err == nil {
-			queue.Add(name)
+			loop.Add(name)
 		}
 	}
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -110,42 +118,10 @@ func (c *controller) run(ctx context.Context) error {
 	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer queue.ShutDown()
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return nil
 	}
-	for range 8 {
-		wg.Go(func() {
-			for {
-				name, shutdown := queue.Get()
-				if shutdown {
-					return
-				}
-				c.process(ctx, queue, informer.GetIndexer(), name)
-			}
-		})
-	}
-	<-ctx.Done()
-	return nil
-}
-
-func (c *controller) process(
-	ctx context.Context, queue workqueue.TypedRateLimitingInterface[cache.ObjectName], objects cache.Indexer, name cache.ObjectName,
-) {
-	defer queue.Done(name)
-	if ctx.Err() != nil {
-		return
-	}
-	err := c.sync(ctx, objects, name)
-	switch {
-	case err == nil:
-		queue.Forget(name)
-	case ctx.Err() == nil:
-		klog.FromContext(ctx).Error(err, "Sync", "object", name)
-		queue.AddRateLimited(name)
-	}
+	return loop.Run(ctx)
 }
 
 func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) (err error) {

@@ -14,16 +14,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
+	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/shard"
 )
 
-// A worker is a sharded controller of ConfigMaps that does nothing but record when it begins to work on an object and when
+// A benchShard is a sharded controller of ConfigMaps that does nothing but record when it begins to work on an object and when
 // it stops.
-type worker struct {
+type benchShard struct {
 	shard  *shard.Shard
 	client kubernetes.Interface
 	record *os.File
@@ -71,52 +71,41 @@ func runShard(ctx context.Context, kubeconfig, name, namespace, path string, dur
 	if err != nil {
 		return err
 	}
-	w := &worker{shard: s, client: client, record: record, owned: sets.New[string]()}
+	w := &benchShard{shard: s, client: client, record: record, owned: sets.New[string]()}
 	return s.Run(ctx, w.run)
 }
 
-func (w *worker) run(ctx context.Context) error {
-	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]())
+func (w *benchShard) run(ctx context.Context) error {
 	factory := w.shard.Informers(0).Kubernetes(w.client)
 	informer := factory.Core().V1().ConfigMaps().Informer()
-	enqueue := func(obj any) {
-		if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
-			queue.Add(name)
-		}
-	}
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
+	loop, err := worker.New(worker.Config[cache.ObjectName]{
+		Name: "configmaps", Workers: 8,
+		Sync: func(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
+			return 0, w.sync(ctx, informer.GetIndexer(), name)
+		},
 	})
 	if err != nil {
 		return err
 	}
+	enqueue := func(obj any) {
+		if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+			loop.Add(name)
+		}
+	}
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
+	}); err != nil {
+		return err
+	}
 	factory.Start(ctx.Done())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer queue.ShutDown()
+	defer factory.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return nil
 	}
-	for range 8 {
-		wg.Go(func() {
-			for {
-				name, shutdown := queue.Get()
-				if shutdown {
-					return
-				}
-				if err := w.sync(ctx, factory.Core().V1().ConfigMaps().Informer().GetIndexer(), name); err != nil && ctx.Err() == nil {
-					klog.FromContext(ctx).Error(err, "Sync", "object", name)
-					queue.AddRateLimited(name)
-				}
-				queue.Done(name)
-			}
-		})
-	}
-	<-ctx.Done()
-	return nil
+	return loop.Run(ctx)
 }
 
-func (w *worker) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) error {
+func (w *benchShard) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) error {
 	obj, exists, err := objects.GetByKey(name.String())
 	if err != nil {
 		return err
@@ -136,7 +125,7 @@ func (w *worker) sync(ctx context.Context, objects cache.Indexer, name cache.Obj
 }
 
 // note records that work on the object begins or has stopped, once for each change.
-func (w *worker) note(name cache.ObjectName, works bool, at time.Time) {
+func (w *benchShard) note(name cache.ObjectName, works bool, at time.Time) {
 	key := name.String()
 	w.mu.Lock()
 	changed := w.owned.Has(key) != works
