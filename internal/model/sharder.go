@@ -1,0 +1,193 @@
+package model
+
+// exact returns what admission does with an object that has no shard if its view of the ring is up to date.
+func (m *model) exact(s *state, f int) labels {
+	return m.decisions.admitted(m.decisions.exact[s.members()], f)
+}
+
+// evacuation emits what the leading sharder does with the Lease of one shard and, by force, with its objects: package leases
+// and package assignment.
+func (m *model) evacuation(s state, n name, emit emitter) {
+	sh := s.shard(n)
+	holding := sh.processOf(sh.lease)
+	if sh.lease == crashed || holding != nil && (holding.status == expired || !m.keeps(RuleTakeAfterDeadline)) {
+		taken := s
+		if holding != nil {
+			m.lose(&taken, n, sh.lease)
+		}
+		m.hold(&taken, n, sharder)
+		emit(step{text: "the sharder takes the silent Lease of <S>", shard: n}, taken, true)
+	}
+	if m.canClaim(sh) {
+		claimed := s
+		m.hold(&claimed, n, sharder)
+		claimed.shard(n).claimed = true
+		needed := sh.lease == sharder || s.hasObjects(n) && s.members() != 0
+		emit(step{text: "the sharder claims the Lease of <S>", shard: n}, claimed, needed && !sh.claimed)
+	}
+	if sh.claimed && sh.lease == sharder && m.keeps(RuleGiveBack) {
+		done := !s.hasObjects(n) || s.members() == 0
+		if !m.keeps(AssumeMovedBeforeRelease) || !s.mayMove(n) {
+			free := s
+			m.hold(&free, n, nobody)
+			free.shard(n).claimed = !m.keeps(RuleStopAfterRelease)
+			emit(step{text: "the sharder gives the Lease of <S> back", shard: n}, free, done)
+		}
+		m.deposed(s, write{kind: freeWrite, shard: n}, step{text: "to give the Lease of <S> back", shard: n}, emit)
+	}
+	if !m.keeps(RuleEvacuate) {
+		return
+	}
+	if sh.claimed || !m.keeps(RuleClaim) {
+		m.force(s, n, "the sharder moves <O> from <S> to <T> by force", true, emit)
+	}
+	if sh.late {
+		m.force(s, n, "the former leader moves <O> from <S> to <T> by force", false, emit)
+	}
+}
+
+// canClaim says that the sharder can claim the Lease: no process holds it.
+func (m *model) canClaim(sh *shard) bool {
+	switch sh.lease {
+	case nobody, sharder:
+		return true
+	case deleted: // It waits for as long as a process can believe that it holds the Lease.
+		return sh.processes[0].status != valid && sh.processes[1].status != valid || !m.keeps(RuleWaitForDeleted)
+	default:
+		return false
+	}
+}
+
+// hasObjects says that an object has the label of the shard.
+func (s *state) hasObjects(n name) bool {
+	for _, f := range s.families {
+		if f.owner.shard == n || f.child.shard == n {
+			return true
+		}
+	}
+	return false
+}
+
+// mayMove says that a request hangs to move an object from the shard, and that the object is still there.
+func (s *state) mayMove(n name) bool {
+	w := s.wire
+	return w.kind == moveWrite && w.shard == n && s.object(int(w.family), w.child).shard == n
+}
+
+// force emits that objects are moved from a shard, children first.
+func (m *model) force(s state, n name, text string, leads bool, emit emitter) {
+	for f := range m.cfg.Families {
+		for _, child := range [...]bool{true, false} {
+			if s.object(f, child).shard != n || !child && s.families[f].child.shard == n && m.keeps(RuleMoveChildrenFirst) {
+				continue
+			}
+			st := step{text: text, shard: n, family: uint8(f), child: child, to: n.other()}
+			moved := s
+			m.write(&moved, f, child, labels{shard: n.other()})
+			emit(st, moved, leads && m.movesNow(&s, f, child, n))
+			if leads {
+				st.text = "to move <O> from <S> to <T> by force"
+				m.deposed(s, write{kind: moveWrite, shard: n, family: uint8(f), child: child}, st, emit)
+			}
+		}
+	}
+}
+
+// movesNow says that a sharder whose view of the ring is up to date moves the object from the shard by force.
+func (m *model) movesNow(s *state, f int, child bool, from name) bool {
+	var owner *labels
+	if child {
+		owner = &s.families[f].owner
+	}
+	_, ok := m.decisions.evacuated(m.decisions.exact[s.members()], f, from, owner)
+	return ok
+}
+
+// deposed emits that the leading sharder loses the lead while a request of it hangs.
+func (m *model) deposed(s state, w write, st step, emit emitter) {
+	if !m.cfg.LateMoves || s.wire.kind != noWrite {
+		return
+	}
+	m.depose(&s)
+	s.wire = w
+	st.text = "the sharder sends a request " + st.text + "; it hangs, and another replica takes the lead"
+	emit(st, s, false)
+}
+
+// lead emits that the leading sharder dies or loses the lead. Its successor begins with the Leases that it finds.
+func (m *model) lead(s state, emit emitter) {
+	if s.shards[0].claimed || s.shards[1].claimed {
+		m.depose(&s)
+		emit(step{text: "another replica of the sharder takes the lead"}, s, false)
+	}
+}
+
+func (m *model) depose(s *state) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.late = sh.claimed && !m.keeps(RuleLeaderFence)
+		sh.claimed = false
+	}
+}
+
+// placement emits what scans, and the watch for unassigned objects in every replica, write on objects: any view of the ring
+// may be theirs. Nothing of it needs a Lease, and that it comes late makes no difference that an old view does not make.
+func (m *model) placement(s state, emit emitter) {
+	now := m.decisions.exact[s.members()]
+	for f := range m.cfg.Families {
+		family := s.families[f]
+		for _, child := range [...]bool{false, true} {
+			l := *s.object(f, child)
+			choices, exact := m.decisions.stale[f][l].owner, m.decisions.owner(now, f, l)
+			if child {
+				choices, exact = m.decisions.stale[f][l].child, m.decisions.child(now, f, l, family.owner)
+			}
+			for _, to := range choices {
+				st := step{text: "the sharder asks <S> for <O>", shard: l.shard, family: uint8(f), child: child, to: to.shard}
+				switch {
+				case l.shard == none && !m.keeps(RuleAssign):
+					continue
+				case l.shard == none:
+					st.text = "the sharder gives <O> to <T>"
+				case !to.drain:
+					st.text = "the sharder does not ask <S> for <O> any more"
+				}
+				written := s
+				m.write(&written, f, child, to)
+				emit(st, written, to == exact)
+			}
+		}
+	}
+}
+
+// arrival emits what becomes of the request that hangs.
+func (m *model) arrival(s state, emit emitter) {
+	w := s.wire
+	if w.kind == noWrite {
+		return
+	}
+	st := step{text: "the request that hung fails", shard: w.shard, family: w.family, child: w.child}
+	lost := s
+	lost.wire = write{}
+	emit(st, lost, true)
+
+	switch w.kind {
+	case moveWrite:
+		st.to = w.shard.other()
+		st.text = "the request that hung arrives: <O> is moved from <S> to <T>"
+		m.write(&lost, int(w.family), w.child, labels{shard: st.to})
+		emit(st, lost, false)
+	case freeWrite:
+		st.text = "the request that hung arrives: the Lease of <S> is free"
+		m.hold(&lost, w.shard, nobody)
+		emit(st, lost, false)
+	case letGoWrite:
+		st.text = "the request that hung arrives: <S> lets go of <O>; admission gives it to <T>"
+		for _, to := range [...]name{none, nameA, nameB} {
+			gone := lost
+			st.to = to
+			m.write(&gone, int(w.family), w.child, labels{shard: to})
+			emit(st, gone, false)
+		}
+	}
+}

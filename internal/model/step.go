@@ -1,0 +1,109 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A step is what happens between two states, for people to read. In its text, <S> is the shard, <O> the object and <T> where it
+// goes.
+type step struct {
+	text   string
+	shard  name
+	family uint8
+	child  bool
+	to     name
+}
+
+func (s step) String() string {
+	object := fmt.Sprintf("owner %d", s.family+1)
+	if s.child {
+		object = fmt.Sprintf("child %d", s.family+1)
+	}
+	return strings.NewReplacer("<S>", s.shard.String(), "<O>", object, "<T>", s.to.String()).Replace(s.text)
+}
+
+// An emitter takes what can happen next. calm says that it is part of a run without faults, in which everybody knows
+// everything that has happened.
+type emitter func(st step, next state, calm bool)
+
+// next emits everything that can happen in a state.
+func (m *model) next(s state, emit emitter) {
+	for _, n := range names {
+		m.lease(s, n, emit)
+		for h := process0; h <= process1; h++ {
+			if s.shard(n).processOf(h).status != off {
+				m.process(s, n, h, emit)
+			}
+		}
+		m.evacuation(s, n, emit)
+	}
+	m.lead(s, emit)
+	m.placement(s, emit)
+	m.arrival(s, emit)
+}
+
+// write writes the labels of an object. What is on its way for the object fails from here on, and a child is new to the
+// processes that it comes to.
+func (m *model) write(s *state, f int, child bool, to labels) {
+	object := s.object(f, child)
+	from := *object
+	*object = to
+	if w := s.wire; w.kind != noWrite && w.kind != freeWrite && int(w.family) == f && w.child == child && m.conflicts(w.kind) {
+		s.wire = write{}
+	}
+	if !child {
+		return
+	}
+	for _, n := range names {
+		for p := range s.shard(n).processes {
+			process := &s.shard(n).processes[p]
+			switch {
+			case to.shard != n || process.status == off:
+				process.unaware[f] = false
+			case from.shard != n:
+				process.unaware[f] = m.cfg.SlowChildren
+			}
+		}
+	}
+}
+
+// conflicts says that a write carries a resourceVersion.
+func (m *model) conflicts(kind writeKind) bool {
+	if kind == moveWrite {
+		return m.keeps(RuleMoveVersion)
+	}
+	return m.keeps(RuleLetGoVersion)
+}
+
+// hold makes somebody the holder of a Lease. A request to give it back that is on its way fails from here on.
+func (m *model) hold(s *state, n name, h holder) {
+	sh := s.shard(n)
+	if s.wire.kind == freeWrite && s.wire.shard == n && (sh.lease != h || m.keeps(RuleClaimWrites)) {
+		s.wire = write{}
+	}
+	sh.lease = h
+}
+
+// end ends a process: what it knew is gone.
+func (s *state) end(n name, h holder) { *s.shard(n).processOf(h) = process{} }
+
+// members returns the members of the ring by their Leases, as an index for decisions.exact.
+func (s *state) members() int {
+	members := 0
+	for i, n := range names {
+		switch s.shard(n).lease {
+		case crashed, process0, process1:
+			members |= 1 << i
+		}
+	}
+	return members
+}
+
+// acts says that a process may act.
+func (m *model) acts(p *process) bool {
+	return p.status == valid || p.status == expired && !m.keeps(RuleFence)
+}
+
+// works says that a process works on the owner of a family.
+func (m *model) works(p *process, f int) bool { return m.acts(p) && p.owners[f] == mine }
