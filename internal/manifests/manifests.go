@@ -3,6 +3,7 @@ package manifests
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -69,20 +71,15 @@ func readFile(path string) ([]*unstructured.Unstructured, error) {
 // Apply applies the objects in their order, in the name of the manager. It waits for kinds that the API server does not know
 // yet, such as one that a CustomResourceDefinition among the objects defines, and for namespaces.
 func Apply(ctx context.Context, config *rest.Config, manager string, objects []*unstructured.Unstructured) error {
-	client, err := dynamic.NewForConfig(config)
+	c, err := newClient(config)
 	if err != nil {
 		return err
 	}
-	known, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return err
-	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(known))
 	for _, o := range objects {
 		var last error
 		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-			if last = apply(ctx, client, mapper, manager, o); meta.IsNoMatchError(last) {
-				mapper.Reset()
+			if last = c.apply(ctx, manager, o); meta.IsNoMatchError(last) {
+				c.mapper.Reset()
 			}
 			return last == nil, nil
 		})
@@ -93,19 +90,81 @@ func Apply(ctx context.Context, config *rest.Config, manager string, objects []*
 	return nil
 }
 
-func apply(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, manager string, o *unstructured.Unstructured) error {
-	gvk := o.GroupVersionKind()
-	mapping, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+// Missing returns those of the objects that the API server does not have.
+func Missing(ctx context.Context, config *rest.Config, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	c, err := newClient(config)
+	if err != nil {
+		return nil, err
+	}
+	var missing []*unstructured.Unstructured
+	for _, o := range objects {
+		resource, err := c.resource(o)
+		if err == nil {
+			_, err = resource.Get(ctx, o.GetName(), metav1.GetOptions{})
+		}
+		switch {
+		case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+			missing = append(missing, o)
+		case err != nil:
+			return nil, fmt.Errorf("get %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return missing, nil
+}
+
+// Delete deletes the objects, the last one first. It is no error if one does not exist.
+func Delete(ctx context.Context, config *rest.Config, objects []*unstructured.Unstructured) error {
+	c, err := newClient(config)
 	if err != nil {
 		return err
 	}
-	var resource dynamic.ResourceInterface = client.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		namespace := o.GetNamespace()
-		if namespace == "" {
-			namespace = metav1.NamespaceDefault
+	var errs []error
+	for _, o := range slices.Backward(objects) {
+		resource, err := c.resource(o)
+		if err == nil {
+			err = resource.Delete(ctx, o.GetName(), metav1.DeleteOptions{})
 		}
-		resource = client.Resource(mapping.Resource).Namespace(namespace)
+		if err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("delete %s %s: %w", o.GetKind(), o.GetName(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// client finds the resource of an object by its kind.
+type client struct {
+	dynamic dynamic.Interface
+	mapper  *restmapper.DeferredDiscoveryRESTMapper
+}
+
+func newClient(config *rest.Config) (*client, error) {
+	c, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	known, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &client{c, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(known))}, nil
+}
+
+func (c *client) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	gvk := o.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, err
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		return c.dynamic.Resource(mapping.Resource), nil
+	}
+	return c.dynamic.Resource(mapping.Resource).Namespace(cmp.Or(o.GetNamespace(), metav1.NamespaceDefault)), nil
+}
+
+func (c *client) apply(ctx context.Context, manager string, o *unstructured.Unstructured) error {
+	resource, err := c.resource(o)
+	if err != nil {
+		return err
 	}
 	_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true})
 	return err
