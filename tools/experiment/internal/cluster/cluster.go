@@ -16,6 +16,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -57,7 +58,8 @@ type Cluster struct {
 
 	cfg    Config
 	config *rest.Config
-	group  *procs.Group // nil if it was there before
+	group  *procs.Group                 // nil if it was there before
+	added  []*unstructured.Unstructured // to one that was there before
 }
 
 // Start starts a control plane, or connects to an existing one. It must be closed.

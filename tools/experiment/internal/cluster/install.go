@@ -62,6 +62,11 @@ func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Inst
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return rank(order, a.GetKind()) - rank(order, b.GetKind())
 	})
+	if !c.Own() {
+		if c.added, err = manifests.Missing(ctx, c.Config(), objects); err != nil {
+			return nil, err
+		}
+	}
 	if err := manifests.Apply(ctx, c.Config(), fieldManager, objects); err != nil {
 		return nil, err
 	}
@@ -131,14 +136,30 @@ func (c *Cluster) CreateNamespace(ctx context.Context, name string, theme string
 	return nil
 }
 
-// DeleteNamespace deletes a namespace and waits until it is gone, and with it all that was in it.
-func (c *Cluster) DeleteNamespace(name string) error {
+// Uninstall deletes what was not there before, from an existing control plane: the namespace with the Websites of the run,
+// the Themes, and what Install applied. Instances must have ended.
+func (c *Cluster) Uninstall(namespace string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
+	web, err := versioned.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	errs := []error{c.deleteNamespace(ctx, namespace)}
+	for name := range themes {
+		if err := web.WebhostingV1alpha1().Themes().Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, manifests.Delete(ctx, c.Config(), c.added))...)
+}
+
+// deleteNamespace deletes a namespace and waits until it is gone, and with it all that was in it.
+func (c *Cluster) deleteNamespace(ctx context.Context, name string) error {
 	kube, err := kubernetes.NewForConfig(c.config)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
-	defer cancel()
 	for {
 		err := kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
 		if apierrors.IsNotFound(err) {

@@ -25,11 +25,12 @@ type recommendation struct {
 	n  int
 }
 
-// tolerance is how far from 1 the ratio may be without any change, and growth how many times as many instances there may
-// be after one step; both as in Kubernetes.
+// tolerance is how far from 1 the ratio may be without any change. One step may make growth times as many instances, or step
+// more, whatever is more. All as in Kubernetes.
 const (
 	tolerance = 0.1
 	growth    = 2
+	step      = 4
 )
 
 // Desired returns how many instances there should be, given how many there are and what the metric is now. A metric that is
@@ -38,7 +39,7 @@ func (a *Autoscaler) Desired(now time.Time, current int, value float64) int {
 	n := current
 	if ratio := value / a.Target; !math.IsNaN(ratio) && math.Abs(ratio-1) > tolerance {
 		// The bound comes first: what is infinite has no integer.
-		n = int(math.Min(math.Ceil(float64(current)*ratio), float64(current*growth)))
+		n = int(math.Min(math.Ceil(float64(current)*ratio), float64(max(current*growth, current+step))))
 	}
 	n = min(max(n, a.Min), a.Max)
 	a.recommended = append(a.recommended, recommendation{now, n})

@@ -77,7 +77,7 @@ var all = map[string]Scenario{
 		Create: Profile{{0, 10}, {full * 6 / 10, 10}, {full*6/10 + time.Second, 0}},
 		Mutate: Profile{{0, 1. / 30}, {full * 6 / 10, 1. / 30}, {full * 8 / 10, 1. / 300}},
 		// One instance in the beginning.
-		Instances: 1, Workers: 2, Factor: 0.4, Duration: 4 * time.Minute, Latency: 50 * time.Millisecond,
+		Instances: 1, Workers: 2, Factor: 0.35, Duration: 6 * time.Minute, Latency: 50 * time.Millisecond,
 	},
 }
 

@@ -76,5 +76,5 @@ func (c *Config) complete() error {
 // scrapeInterval is how often processes are asked for their metrics: often enough to see a short run, and not so often that
 // asking shows in a long one.
 func (c *Config) scrapeInterval() time.Duration {
-	return min(max(c.Scenario.Duration/120, time.Second), 10*time.Second).Round(time.Second)
+	return min(max(c.Scenario.Duration/150, time.Second), 10*time.Second).Round(time.Second)
 }

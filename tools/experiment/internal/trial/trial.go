@@ -233,6 +233,11 @@ func (t *trial) judge(ctx context.Context) error {
 		return err
 	}
 	t.sortEvents()
+	broken, err := t.whenBroken(ctx)
+	if err != nil {
+		return err
+	}
+	t.run.Checks = append(t.run.Checks, broken)
 	if err := measure.Measure(ctx, t.live.source, t.run, read, t.cfg.Dir); err != nil {
 		return err
 	}
@@ -262,7 +267,7 @@ func (t *trial) close() error {
 	}
 	if t.cluster != nil {
 		if !t.cluster.Own() {
-			errs = append(errs, t.cluster.DeleteNamespace(t.namespace))
+			errs = append(errs, t.cluster.Uninstall(t.namespace))
 		}
 		errs = append(errs, t.cluster.Close())
 	}
