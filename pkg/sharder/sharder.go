@@ -106,9 +106,17 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 	if s.certificates, err = s.newCertificates(); err != nil {
 		return nil, err
 	}
+	if err := registry.Register(expiry(s.certificates)); err != nil {
+		return nil, err
+	}
 	if s.writes, err = relabel.NewMetrics(s.registry); err != nil {
 		return nil, err
 	}
+	s.snapshots.Subscribe(func(ring string) {
+		if _, ok := s.snapshots.Get(ring); ok {
+			s.writes.Begin(ring)
+		}
+	})
 	// Watches for unassigned objects run in every replica, so their writes are not fenced. The two controllers need each
 	// other, so the one is told of the other when both are there.
 	if s.unassigned, err = unassigned.New(unassigned.Config{

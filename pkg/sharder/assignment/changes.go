@@ -47,6 +47,9 @@ func (c *Controller) ringChanged(name string) {
 		return
 	}
 	after := knownRing{members: r.Members, eligible: r.Eligible, resources: resourcesOf(r), shards: map[string]knownShard{}}
+	if before.resources != after.resources {
+		c.metrics.begin(r)
+	}
 	placesChanged := before.members != after.members || before.eligible != after.eligible || before.resources != after.resources
 	for _, s := range r.Shards {
 		k := knownShard{uid: s.Lease.UID, free: isFree(s), orphaned: s.State == membership.StateOrphaned}

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 type metrics struct {
@@ -45,6 +47,27 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		errs = append(errs, registerer.Register(collector))
 	}
 	return m, errors.Join(errs...)
+}
+
+// begin shows the counters of a ring, and of the resources in it, as 0: Prometheus sees no increase in what was not there before.
+func (m *metrics) begin(ring *snapshot.Ring) {
+	name := ring.Object.Name
+	for _, result := range []string{"clean", "changed", "incomplete", "failed"} {
+		m.audits.WithLabelValues(name, result)
+	}
+	for _, finding := range []string{findUnassigned, findEvacuate, findMisplaced, findStray, findDraining} {
+		m.findings.WithLabelValues(name, finding)
+	}
+	for _, result := range []string{"empty", "remaining", "held", "failed"} {
+		m.evacuations.WithLabelValues(name, result)
+	}
+	m.leaseConflicts.WithLabelValues(name)
+	for _, main := range ring.Main {
+		m.refused.WithLabelValues(name, main.GroupResource().String())
+		for _, controlled := range main.Controlled {
+			m.refused.WithLabelValues(name, controlled.GroupResource().String())
+		}
+	}
 }
 
 // forget drops what a gauge says of a ring that is gone.

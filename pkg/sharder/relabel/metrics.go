@@ -37,3 +37,15 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	return m, errors.Join(registerer.Register(m.assignments), registerer.Register(m.movements),
 		registerer.Register(m.undrains), registerer.Register(m.conflicts))
 }
+
+// Begin shows the counters of a ring as 0: Prometheus sees no increase in what was not there before.
+func (m *Metrics) Begin(ring string) {
+	for _, by := range []string{"watch", "audit", "owner"} {
+		m.assignments.WithLabelValues(ring, by)
+	}
+	for _, kind := range []string{"forced", "drained"} {
+		m.movements.WithLabelValues(ring, kind)
+	}
+	m.undrains.WithLabelValues(ring)
+	m.conflicts.WithLabelValues(ring)
+}
