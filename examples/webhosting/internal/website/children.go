@@ -38,10 +38,12 @@ type child interface {
 	patcher(namespace string) shard.PatchFunc
 	// version returns the resourceVersion of the object in the cache, empty if there is none.
 	version(name cache.ObjectName) string
-	// ensure creates or changes the object if that is needed. It returns what the API server has then, and whether something
-	// was written.
-	ensure(ctx context.Context, website *v1alpha1.Website, desired metav1.Object, adopt func(child metav1.Object)) (object metav1.Object, wrote bool, err error)
+	// compare returns the object in the cache, and how to bring it in line with the desired one; write is nil if it is.
+	compare(website *v1alpha1.Website, desired metav1.Object) (object metav1.Object, write writeFunc, err error)
 }
+
+// A writeFunc creates or changes an object and returns it as it is then.
+type writeFunc func(ctx context.Context) (metav1.Object, error)
 
 // children are the resources of which every Website has one object.
 type children struct {
@@ -116,18 +118,17 @@ func (k *kind[T]) cached(name cache.ObjectName) (object T, ok bool) {
 	return object, ok
 }
 
-func (k *kind[T]) ensure(ctx context.Context, website *v1alpha1.Website, desired metav1.Object, adopt func(metav1.Object)) (metav1.Object, bool, error) {
+func (k *kind[T]) compare(website *v1alpha1.Website, desired metav1.Object) (metav1.Object, writeFunc, error) {
 	object, ok := k.cached(cache.MetaObjectToName(desired))
 	switch {
 	case !ok:
-		adopt(desired)
-		return k.create(ctx, website, desired.(T))
+		return nil, func(ctx context.Context) (metav1.Object, error) { return k.create(ctx, website, desired.(T)) }, nil
 	case !metav1.IsControlledBy(object, website):
-		return nil, false, k.foreign(website, object)
+		return nil, nil, k.foreign(website, object)
 	case k.asDesired(object, desired.(T)):
-		return object, false, nil
+		return object, nil, nil
 	default:
-		return k.change(ctx, object, desired.(T))
+		return object, func(ctx context.Context) (metav1.Object, error) { return k.change(ctx, object, desired.(T)) }, nil
 	}
 }
 
@@ -137,42 +138,42 @@ func (k *kind[T]) asDesired(object, desired T) bool {
 		apiequality.Semantic.DeepDerivative(k.content(desired), k.content(object))
 }
 
-func (k *kind[T]) create(ctx context.Context, website *v1alpha1.Website, desired T) (metav1.Object, bool, error) {
+func (k *kind[T]) create(ctx context.Context, website *v1alpha1.Website, desired T) (metav1.Object, error) {
 	client := k.client(website.Namespace)
 	created, err := client.Create(ctx, desired, metav1.CreateOptions{FieldManager: Component})
 	switch {
 	case err == nil:
-		return created, true, nil
+		return created, nil
 	case !apierrors.IsAlreadyExists(err):
-		return nil, false, fmt.Errorf("create %s: %w", k.name, err)
+		return nil, fmt.Errorf("create %s: %w", k.name, err)
 	}
 	existing, err := client.Get(ctx, desired.GetName(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, false, k.notYet()
+		return nil, k.notYet()
 	case err != nil:
-		return nil, false, fmt.Errorf("get %s: %w", k.name, err)
+		return nil, fmt.Errorf("get %s: %w", k.name, err)
 	case metav1.IsControlledBy(existing, website):
-		return nil, false, k.notYet()
+		return nil, k.notYet()
 	default:
-		return nil, false, k.foreign(website, existing)
+		return nil, k.foreign(website, existing)
 	}
 }
 
 // change brings the fields that the controller cares for in line. The object must not have changed since it was cached.
-func (k *kind[T]) change(ctx context.Context, object, desired T) (metav1.Object, bool, error) {
+func (k *kind[T]) change(ctx context.Context, object, desired T) (metav1.Object, error) {
 	patch := k.content(desired)
 	patch["metadata"] = map[string]any{"resourceVersion": object.GetResourceVersion(), "labels": desired.GetLabels()}
 	data, err := json.Marshal(patch)
 	if err != nil {
-		return nil, false, fmt.Errorf("change %s: %w", k.name, err)
+		return nil, fmt.Errorf("change %s: %w", k.name, err)
 	}
 	changed, err := k.client(object.GetNamespace()).Patch(ctx, object.GetName(), types.StrategicMergePatchType, data,
 		metav1.PatchOptions{FieldManager: Component})
 	if err != nil {
-		return nil, false, fmt.Errorf("change %s: %w", k.name, err)
+		return nil, fmt.Errorf("change %s: %w", k.name, err)
 	}
-	return changed, true, nil
+	return changed, nil
 }
 
 // foreign returns the error for an object that the Website does not control.
@@ -185,36 +186,44 @@ func (k *kind[T]) foreign(website *v1alpha1.Website, object T) error {
 
 func (k *kind[T]) notYet() error { return fmt.Errorf("%s %w", k.name, errNotYet) }
 
-// ensure creates or changes whatever a Website needs, all at the same time, so that the user waits for one answer of the API
-// server instead of four. It returns the Deployment as it is then, and calls note for everything that it wrote.
-func (c *children) ensure(ctx context.Context, website *v1alpha1.Website, theme *v1alpha1.Theme, adopt func(metav1.Object), note func(resource, version string)) (*appsv1.Deployment, error) {
-	var (
-		deployment *appsv1.Deployment
-		wg         sync.WaitGroup
-		errs       [4]error
-	)
-	for i, desired := range []struct {
-		child  child
-		object metav1.Object
+// ensure creates or changes whatever a Website needs. What has to be written is written at the same time, so that the user
+// waits for one answer of the API server instead of four. It returns the Deployment as it is then. adopt is called for every
+// object that is about to be created, and note for everything that was written.
+func (c *children) ensure(
+	ctx context.Context, website *v1alpha1.Website, theme *v1alpha1.Theme, adopt func(metav1.Object), note func(resource, version string),
+) (*appsv1.Deployment, error) {
+	wanted := []struct {
+		child   child
+		desired metav1.Object
 	}{
 		{c.configMaps, newConfigMap(website, theme)},
 		{c.services, newService(website)},
 		{c.deployments, newDeployment(website)},
 		{c.ingresses, newIngress(website)},
-	} {
+	}
+	objects, errs := make([]metav1.Object, len(wanted)), make([]error, len(wanted))
+	var wg sync.WaitGroup
+	for i, w := range wanted {
+		var write writeFunc
+		objects[i], write, errs[i] = w.child.compare(website, w.desired)
+		if write == nil {
+			continue
+		}
+		if objects[i] == nil {
+			adopt(w.desired)
+		}
 		wg.Go(func() {
-			object, wrote, err := desired.child.ensure(ctx, website, desired.object, adopt)
-			if errs[i] = err; err != nil {
-				return
-			}
-			if wrote {
-				note(desired.child.resource(), object.GetResourceVersion())
-			}
-			if d, ok := object.(*appsv1.Deployment); ok {
-				deployment = d
+			objects[i], errs[i] = write(ctx)
+			if errs[i] == nil {
+				note(w.child.resource(), objects[i].GetResourceVersion())
 			}
 		})
 	}
 	wg.Wait()
-	return deployment, errors.Join(errs[:]...)
+	for _, object := range objects {
+		if deployment, ok := object.(*appsv1.Deployment); ok {
+			return deployment, errors.Join(errs...)
+		}
+	}
+	return nil, errors.Join(errs...) // which says why there is none
 }
