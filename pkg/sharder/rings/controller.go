@@ -151,11 +151,10 @@ func (c *Controller) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { c.webhooks.RunWithContext(ctx) })
-	if !cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
-		return nil
+	if cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
+		c.addAll()
 	}
-	c.addAll()
-	return w.Run(ctx)
+	return w.Run(ctx) // which also ends the queue when ctx has ended
 }
 
 // sync brings one ring into effect.
