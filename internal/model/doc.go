@@ -40,7 +40,7 @@
 //   - A cache skips versions: it is told of the present one, or not yet. To act on a version in between is to work on, which
 //     acting on the one before does, or to stop, which is no danger; and to write with its resourceVersion fails.
 //   - A write that succeeds is one step. That it takes time makes a difference only if its sender cannot wait for the
-//     end: such requests hang, at most one at a time. For all others an old view does the same as a late request.
+//     end: such requests hang, at most two at a time. For all others an old view does the same as a late request.
 //   - Two states that differ only in the names of the shards, and of the objects along with them, are one.
 //   - A process that has lost its Lease ends. What it may still have sent is the request that hangs.
 //

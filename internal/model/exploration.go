@@ -20,6 +20,12 @@ func newExploration(cfg Config) (*exploration, error) {
 	if cfg.Families < 1 || cfg.Families > 2 {
 		return nil, errors.New("Families must be 1 or 2")
 	}
+	if cfg.Hanging == 0 {
+		cfg.Hanging = 1
+	}
+	if cfg.Hanging < 1 || cfg.Hanging > 2 {
+		return nil, errors.New("Hanging must be 1 or 2")
+	}
 	if cfg.Guarantees == 0 {
 		cfg.Guarantees = G1 | G2 | G4
 	}
@@ -38,7 +44,11 @@ func (e *exploration) canonical(s state) packed {
 	if e.cfg.Families == 1 {
 		return s.pack() // The home of the one family tells the names apart.
 	}
-	return min(s.pack(), s.mirrored().pack())
+	itself, mirrored := s.pack(), s.mirrored().pack()
+	if mirrored.less(itself) {
+		return mirrored
+	}
+	return itself
 }
 
 func (e *exploration) add(s packed, parent uint32) uint32 {

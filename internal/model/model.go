@@ -16,6 +16,8 @@ type Config struct {
 	LateMoves bool
 	// LateLetGo: a request of a shard to let go of an object may arrive at any time after the shard's deadline.
 	LateLetGo bool
+	// Hanging is how many such requests there may be at the same time: 1 or 2. Default: 1.
+	Hanging int
 	// DeletedLeases: somebody deletes Leases of live shards.
 	DeletedLeases bool
 	// Without are rules that are not kept.

@@ -1,16 +1,20 @@
 package model
 
 // packed is a state in few bits, so that there is room for many. Equal states are equal packed.
-type packed uint64
+type packed struct{ shards, rest uint64 }
+
+func (p packed) less(other packed) bool {
+	return p.shards < other.shards || p.shards == other.shards && p.rest < other.rest
+}
 
 // A packer puts small numbers one after the other.
 type packer struct {
-	bits packed
+	bits uint64
 	at   uint
 }
 
 func (p *packer) put(value uint8, width uint) {
-	p.bits |= packed(value) << p.at
+	p.bits |= uint64(value) << p.at
 	p.at += width
 }
 
@@ -30,9 +34,9 @@ func (p *packer) take(width uint) uint8 {
 
 func (p *packer) takeFlag() bool { return p.take(1) == 1 }
 
-// pack needs 60 bits.
+// pack needs 42 and 24 bits.
 func (s state) pack() packed {
-	var p packer
+	var p, rest packer
 	for _, sh := range s.shards {
 		p.put(uint8(sh.lease), 3)
 		for _, process := range sh.processes {
@@ -47,20 +51,19 @@ func (s state) pack() packed {
 	}
 	for _, family := range s.families {
 		for _, l := range [...]labels{family.owner, family.child} {
-			p.put(uint8(l.shard), 2)
-			p.flag(l.drain)
+			rest.put(uint8(l.shard), 2)
+			rest.flag(l.drain)
 		}
 	}
-	p.put(uint8(s.wire.kind), 2)
-	p.put(uint8(s.wire.shard), 2)
-	p.put(s.wire.family, 1)
-	p.flag(s.wire.child)
-	return p.bits
+	first, second := s.wires[0].pack(), s.wires[1].pack()
+	rest.put(max(first, second), 6)
+	rest.put(min(first, second), 6)
+	return packed{shards: p.bits, rest: rest.bits}
 }
 
 func (b packed) unpack() state {
 	var s state
-	p := packer{bits: b}
+	p, rest := packer{bits: b.shards}, packer{bits: b.rest}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.lease = holder(p.take(3))
@@ -77,13 +80,26 @@ func (b packed) unpack() state {
 	}
 	for f := range s.families {
 		for _, l := range [...]*labels{&s.families[f].owner, &s.families[f].child} {
-			l.shard = name(p.take(2))
-			l.drain = p.takeFlag()
+			l.shard = name(rest.take(2))
+			l.drain = rest.takeFlag()
 		}
 	}
-	s.wire.kind = writeKind(p.take(2))
-	s.wire.shard = name(p.take(2))
-	s.wire.family = p.take(1)
-	s.wire.child = p.takeFlag()
+	for i := range s.wires {
+		s.wires[i] = unpackWrite(rest.take(6))
+	}
 	return s
+}
+
+func (w write) pack() uint8 {
+	var p packer
+	p.put(uint8(w.kind), 2)
+	p.put(uint8(w.shard), 2)
+	p.put(w.family, 1)
+	p.flag(w.child)
+	return uint8(p.bits)
+}
+
+func unpackWrite(bits uint8) write {
+	p := packer{bits: uint64(bits)}
+	return write{kind: writeKind(p.take(2)), shard: name(p.take(2)), family: p.take(1), child: p.takeFlag()}
 }

@@ -181,9 +181,8 @@ func (m *model) remove(s state, n name, h holder, f int, child bool, text string
 		st := step{text: text + "; admission gives it to <T>", shard: n, family: uint8(f), child: child, to: to}
 		emit(st, gone, calm && labels{shard: to} == m.exact(&s, f))
 	}
-	if m.cfg.LateLetGo && s.wire.kind == noWrite && *s.object(f, child) != (labels{}) {
-		late := s
-		late.wire = write{kind: letGoWrite, shard: n, family: uint8(f), child: child}
+	late := s
+	if w := (write{kind: letGoWrite, shard: n, family: uint8(f), child: child}); m.cfg.LateLetGo && m.hang(&late, w) {
 		m.expire(&late, n, h)
 		st := step{text: text + ", but the request hangs, and its deadline passes", shard: n, family: uint8(f), child: child}
 		emit(st, late, false)

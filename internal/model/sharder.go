@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // exact returns what admission does with an object that has no shard if its view of the ring is up to date.
 func (m *model) exact(s *state, f int) labels {
 	return m.decisions.admitted(m.decisions.exact[s.members()], f)
@@ -25,14 +27,13 @@ func (m *model) evacuation(s state, n name, emit emitter) {
 		needed := sh.lease == sharder || s.hasObjects(n) && s.members() != 0
 		emit(step{text: "the sharder claims the Lease of <S>", shard: n}, claimed, needed && !sh.claimed)
 	}
-	if sh.claimed && sh.lease == sharder && m.keeps(RuleGiveBack) {
+	settles := m.keeps(RuleGiveBack) && (!s.mayMove(n) || !m.keeps(AssumeMovedBeforeRelease))
+	if sh.claimed && sh.lease == sharder && settles {
+		free := s
+		m.hold(&free, n, nobody)
+		free.shard(n).claimed = !m.keeps(RuleStopAfterRelease)
 		done := !s.hasObjects(n) || s.members() == 0
-		if !m.keeps(AssumeMovedBeforeRelease) || !s.mayMove(n) {
-			free := s
-			m.hold(&free, n, nobody)
-			free.shard(n).claimed = !m.keeps(RuleStopAfterRelease)
-			emit(step{text: "the sharder gives the Lease of <S> back", shard: n}, free, done)
-		}
+		emit(step{text: "the sharder gives the Lease of <S> back", shard: n}, free, done)
 		m.deposed(s, write{kind: freeWrite, shard: n}, step{text: "to give the Lease of <S> back", shard: n}, emit)
 	}
 	if !m.keeps(RuleEvacuate) {
@@ -70,8 +71,9 @@ func (s *state) hasObjects(n name) bool {
 
 // mayMove says that a request hangs to move an object from the shard, and that the object is still there.
 func (s *state) mayMove(n name) bool {
-	w := s.wire
-	return w.kind == moveWrite && w.shard == n && s.object(int(w.family), w.child).shard == n
+	return slices.ContainsFunc(s.wires[:], func(w write) bool {
+		return w.kind == moveWrite && w.shard == n && s.object(int(w.family), w.child).shard == n
+	})
 }
 
 // force emits that objects are moved from a shard, children first.
@@ -105,11 +107,10 @@ func (m *model) movesNow(s *state, f int, child bool, from name) bool {
 
 // deposed emits that the leading sharder loses the lead while a request of it hangs.
 func (m *model) deposed(s state, w write, st step, emit emitter) {
-	if !m.cfg.LateMoves || s.wire.kind != noWrite {
+	if !m.cfg.LateMoves || !m.hang(&s, w) {
 		return
 	}
 	m.depose(&s)
-	s.wire = w
 	st.text = "the sharder sends a request " + st.text + "; it hangs, and another replica takes the lead"
 	emit(st, s, false)
 }
@@ -160,15 +161,15 @@ func (m *model) placement(s state, emit emitter) {
 	}
 }
 
-// arrival emits what becomes of the request that hangs.
-func (m *model) arrival(s state, emit emitter) {
-	w := s.wire
+// arrival emits what becomes of a request that hangs.
+func (m *model) arrival(s state, i int, emit emitter) {
+	w := s.wires[i]
 	if w.kind == noWrite {
 		return
 	}
 	st := step{text: "the request that hung fails", shard: w.shard, family: w.family, child: w.child}
 	lost := s
-	lost.wire = write{}
+	lost.wires[i] = write{}
 	emit(st, lost, true)
 
 	switch w.kind {

@@ -117,9 +117,9 @@ const (
 type state struct {
 	shards   [2]shard
 	families [2]family
-	// wire has at most one request that comes late. One that cannot succeed any more, because what it is for has changed
+	// wires has the requests that hang, in any order. One that cannot succeed any more, because what it is for has changed
 	// since, is forgotten.
-	wire write
+	wires [2]write
 }
 
 func (s *state) shard(n name) *shard { return &s.shards[n-nameA] }
@@ -150,10 +150,13 @@ func (s state) mirrored() state {
 			}
 		}
 	}
-	if s.wire.kind != noWrite {
-		s.wire.shard = s.wire.shard.other()
-		if s.wire.kind != freeWrite {
-			s.wire.family = 1 - s.wire.family
+	for i := range s.wires {
+		w := &s.wires[i]
+		if w.kind != noWrite {
+			w.shard = w.shard.other()
+		}
+		if w.kind == moveWrite || w.kind == letGoWrite {
+			w.family = 1 - w.family
 		}
 	}
 	return s

@@ -40,7 +40,9 @@ func (m *model) next(s state, emit emitter) {
 	}
 	m.lead(s, emit)
 	m.placement(s, emit)
-	m.arrival(s, emit)
+	for i := range s.wires {
+		m.arrival(s, i, emit)
+	}
 }
 
 // write writes the labels of an object. What is on its way for the object fails from here on, and a child is new to the
@@ -49,9 +51,7 @@ func (m *model) write(s *state, f int, child bool, to labels) {
 	object := s.object(f, child)
 	from := *object
 	*object = to
-	if w := s.wire; w.kind != noWrite && w.kind != freeWrite && int(w.family) == f && w.child == child && m.conflicts(w.kind) {
-		s.wire = write{}
-	}
+	s.forget(func(w write) bool { return w.object(f, child) && m.conflicts(w.kind) })
 	if !child {
 		return
 	}
@@ -68,6 +68,31 @@ func (m *model) write(s *state, f int, child bool, to labels) {
 	}
 }
 
+// hang leaves a request on its way, if there is room for one.
+func (m *model) hang(s *state, w write) bool {
+	for i := range m.cfg.Hanging {
+		if s.wires[i].kind == noWrite {
+			s.wires[i] = w
+			return true
+		}
+	}
+	return false
+}
+
+// forget has requests fail that hang.
+func (s *state) forget(which func(write) bool) {
+	for i, w := range s.wires {
+		if which(w) {
+			s.wires[i] = write{}
+		}
+	}
+}
+
+// object says that the request is for the child or the owner of the family.
+func (w write) object(f int, child bool) bool {
+	return (w.kind == moveWrite || w.kind == letGoWrite) && int(w.family) == f && w.child == child
+}
+
 // conflicts says that a write carries a resourceVersion.
 func (m *model) conflicts(kind writeKind) bool {
 	if kind == moveWrite {
@@ -79,8 +104,8 @@ func (m *model) conflicts(kind writeKind) bool {
 // hold makes somebody the holder of a Lease. A request to give it back that is on its way fails from here on.
 func (m *model) hold(s *state, n name, h holder) {
 	sh := s.shard(n)
-	if s.wire.kind == freeWrite && s.wire.shard == n && (sh.lease != h || m.keeps(RuleClaimWrites)) {
-		s.wire = write{}
+	if sh.lease != h || m.keeps(RuleClaimWrites) {
+		s.forget(func(w write) bool { return w.kind == freeWrite && w.shard == n })
 	}
 	sh.lease = h
 }
