@@ -97,7 +97,7 @@ func TestRules(t *testing.T) {
 // TestEverything: all guarantees hold in the whole world of the model, and the protocol does what it is for. A model in which
 // nothing ever happens breaks no guarantee either.
 func TestEverything(t *testing.T) {
-	e, err := newExploration(Config{Families: 2, SlowChildren: true, LateMoves: true, DeletedLeases: true})
+	e, err := newExploration(Config{Families: 2, SlowChildren: true, LateMoves: true, DeletedLeases: true, Hanging: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

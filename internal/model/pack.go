@@ -3,8 +3,8 @@ package model
 // packed is a state in few bits, so that there is room for many. Equal states are equal packed.
 type packed struct{ shards, rest uint64 }
 
-func (p packed) less(other packed) bool {
-	return p.shards < other.shards || p.shards == other.shards && p.rest < other.rest
+func (b packed) less(other packed) bool {
+	return b.shards < other.shards || b.shards == other.shards && b.rest < other.rest
 }
 
 // A packer puts small numbers one after the other.
