@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 
@@ -206,8 +207,12 @@ type replica struct {
 // startCounted runs the controller, on everything in the namespace and without a Lease, and counts what it writes.
 func (w *world) startCounted() (*replica, *writes) {
 	w.t.Helper()
+	return w.startCountedWith(cluster.Config())
+}
+
+func (w *world) startCountedWith(config *rest.Config) (*replica, *writes) {
+	w.t.Helper()
 	counted := &writes{}
-	config := cluster.Config()
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		counted.next = next
 		return counted

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/internal/tcpproxy"
 	"github.com/clusterring/clusterring/internal/testenv"
 )
 
@@ -123,6 +126,71 @@ func TestChanges(t *testing.T) {
 	}
 	if err := w.page(t.Context(), "b", "red"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFarAway: with an API server that answers late, and whose events come late, nothing is written twice.
+func TestFarAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := cluster.Config()
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := tcpproxy.New(tcpproxy.Config{Target: server.Host, Latency: 30 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- proxy.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	config.Host = "https://" + proxy.Addr()
+	r, written := w.startCountedWith(config)
+
+	const count = 10
+	ready := func() {
+		for i := range count {
+			w.waitPhase(fmt.Sprintf("museum-%d", i), v1alpha1.PhaseReady)
+		}
+		r.settle()
+	}
+	for i := range count {
+		w.createWebsite(fmt.Sprintf("museum-%d", i))
+	}
+	ready()
+	got := map[string]int{}
+	for _, write := range written.take() {
+		got[write]++
+	}
+	if status := got["PATCH websites/status"]; status < count || status > 2*count {
+		t.Errorf("the status of %d Websites was written %d times", count, status)
+	}
+	delete(got, "PATCH websites/status")
+	want := map[string]int{"POST configmaps": count, "POST services": count, "POST deployments": count, "POST ingresses": count}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("written for new Websites (-want +got):\n%s", diff)
+	}
+
+	other := w.theme + "-other"
+	w.createTheme(other, "blue")
+	r.settle()
+	for i := range count {
+		w.patchWebsite(fmt.Sprintf("museum-%d", i), fmt.Sprintf(`{"spec":{"theme":%q}}`, other))
+	}
+	ready()
+	clear(got)
+	for _, write := range written.take() {
+		got[write]++
+	}
+	if diff := cmp.Diff(map[string]int{"PATCH configmaps": count, "PATCH websites/status": count}, got); diff != "" {
+		t.Errorf("written for another Theme (-want +got):\n%s", diff)
 	}
 }
 
