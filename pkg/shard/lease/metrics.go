@@ -28,6 +28,9 @@ func (m *metrics) register(cfg Config, valid func() bool) error {
 		Help:        "How often the Lease was acquired, released or lost by this process.",
 		ConstLabels: labels,
 	}, []string{"to"})
+	for _, to := range []string{"held", "released", "lost"} {
+		m.transitions.WithLabelValues(to) // as 0: Prometheus sees no increase in what was not there before
+	}
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "clusterring_lease_valid",
 		Help:        "1 while this process holds the Lease and may act, else 0.",

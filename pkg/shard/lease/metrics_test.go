@@ -22,13 +22,16 @@ func TestMetrics(t *testing.T) {
 		f.set(nil, nil)
 		api.setHolder("shard-a", "other")
 		<-r.returned
-		want := map[string]float64{"clusterring_lease_valid": 1, "clusterring_lease_transitions_total/held": 1, "clusterring_lease_write_failures_total": 0}
+		want := map[string]float64{
+			"clusterring_lease_valid": 1, "clusterring_lease_transitions_total/held": 1, "clusterring_lease_transitions_total/lost": 0,
+			"clusterring_lease_transitions_total/released": 0, "clusterring_lease_write_failures_total": 0,
+		}
 		if diff := cmp.Diff(want, during); diff != "" {
 			t.Errorf("while it is held (-want +got):\n%s", diff)
 		}
 		want = map[string]float64{
 			"clusterring_lease_valid": 0, "clusterring_lease_transitions_total/held": 1, "clusterring_lease_transitions_total/lost": 1,
-			"clusterring_lease_write_failures_total": 3,
+			"clusterring_lease_transitions_total/released": 0, "clusterring_lease_write_failures_total": 3,
 		}
 		got := gather(t, registry)
 		if got["clusterring_lease_write_failures_total"] < 1 {
