@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/klog/v2"
 )
 
 const (
@@ -34,12 +31,7 @@ type usageError struct{ error }
 var errBroken = errors.New("an objective was broken, or a check failed")
 
 // runCommand runs the program and returns its exit status.
-func runCommand(args []string, out, errOut io.Writer) int {
-	// What client-go and Prometheus have to say about servers that come and go is no concern of the user.
-	klog.SetLogger(klog.Logger{})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+func runCommand(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root := newCommand()
 	root.SetArgs(args)
 	root.SetOut(out)

@@ -2,8 +2,19 @@
 // webhosting operator as processes of their own, generates load, and measures with PromQL what comes of it.
 package main
 
-import "os"
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"k8s.io/klog/v2"
+)
 
 func main() {
-	os.Exit(runCommand(os.Args[1:], os.Stdout, os.Stderr))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	// What client-go and Prometheus have to say about servers that come and go is no concern of the user.
+	klog.SetLogger(klog.Logger{})
+	os.Exit(runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

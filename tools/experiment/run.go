@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -170,6 +171,9 @@ func (o *runOptions) run(ctx context.Context, name string, given func(flag strin
 func carryOut(ctx context.Context, cfg trial.Config) (*measure.Run, error) {
 	fmt.Fprintf(cfg.Out, "%s, setup %s, %d instances, repetition %d\n", cfg.Scenario.Name, cfg.Setup, cfg.Scenario.Instances, cfg.Repeat)
 	r, err := trial.Run(ctx, cfg)
+	if errors.As(err, &trial.ConfigError{}) {
+		return nil, usageError{err}
+	}
 	if err != nil {
 		return nil, err
 	}

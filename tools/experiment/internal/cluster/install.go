@@ -23,6 +23,9 @@ import (
 // deleteTimeout is how long a namespace with thousands of objects may take to go.
 const deleteTimeout = 5 * time.Minute
 
+// Ring is the name of the operator's ClusterRing.
+const Ring = "webhosting"
+
 // fieldManager is who applies what an experiment needs.
 const fieldManager = "experiment"
 
@@ -151,7 +154,31 @@ func (c *Cluster) Uninstall(namespace string) error {
 			errs = append(errs, err)
 		}
 	}
+	if slices.ContainsFunc(c.added, func(o *unstructured.Unstructured) bool { return o.GetKind() == "ClusterRing" }) {
+		errs = append(errs, c.deleteWebhooks(ctx))
+	}
 	return errors.Join(append(errs, manifests.Delete(ctx, c.Config(), c.added))...)
+}
+
+// deleteWebhooks deletes the webhook configurations of ClusterRings. The garbage collector would do so, unless it finds that
+// their owners have gone together with the kind.
+func (c *Cluster) deleteWebhooks(ctx context.Context) error {
+	kube, err := kubernetes.NewForConfig(c.config)
+	if err != nil {
+		return err
+	}
+	client := kube.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	list, err := client.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list webhook configurations: %w", err)
+	}
+	var errs []error
+	for i := range list.Items {
+		if owner := metav1.GetControllerOf(&list.Items[i]); owner != nil && owner.Kind == "ClusterRing" && owner.Name == Ring {
+			errs = append(errs, client.Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{}))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // deleteNamespace deletes a namespace and waits until it is gone, and with it all that was in it.

@@ -45,6 +45,12 @@ type Config struct {
 	Patience time.Duration
 }
 
+// A ConfigError says what cannot be carried out. Nothing was started.
+type ConfigError struct{ error }
+
+// Unwrap returns the problems.
+func (e ConfigError) Unwrap() error { return e.error }
+
 func (c *Config) complete() error {
 	errs := []error{c.Scenario.Validate()}
 	if !slices.Contains(scenario.Setups, c.Setup) {
@@ -70,7 +76,10 @@ func (c *Config) complete() error {
 	}
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
 	c.Patience = cmp.Or(c.Patience, 2*time.Minute)
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return ConfigError{err}
+	}
+	return nil
 }
 
 // scrapeInterval is how often processes are asked for their metrics: often enough to see a short run, and not so often that

@@ -15,6 +15,7 @@ import (
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/tools/experiment/internal/cluster"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
@@ -34,7 +35,7 @@ func (t *trial) awaitRing(ctx context.Context) error {
 	defer cancel()
 	want := len(t.fleet.Instances(scenario.Operator))
 	for {
-		r, err := client.ShardingV1alpha1().ClusterRings().Get(ctx, verify.Ring, metav1.GetOptions{})
+		r, err := client.ShardingV1alpha1().ClusterRings().Get(ctx, cluster.Ring, metav1.GetOptions{})
 		if err == nil && int(r.Status.AvailableShards) == want && meta.IsStatusConditionTrue(r.Status.Conditions, "Ready") {
 			return nil
 		}

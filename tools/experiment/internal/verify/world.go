@@ -18,13 +18,11 @@ import (
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/internal/record"
 	ringv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/tools/experiment/internal/cluster"
 	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
 	"github.com/clusterring/clusterring/tools/experiment/internal/host"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 )
-
-// Ring is the name of the operator's ClusterRing.
-const Ring = "webhosting"
 
 // Object is a Website or a child of one.
 type Object struct {
@@ -115,8 +113,8 @@ func List(ctx context.Context, config *rest.Config, namespace string) (State, er
 
 func object(kind string, obj metav1.Object) Object {
 	labels := obj.GetLabels()
-	_, draining := labels[ringv1alpha1.DrainLabel(Ring)]
-	o := Object{Kind: kind, Name: obj.GetName(), UID: obj.GetUID(), Shard: labels[ringv1alpha1.ShardLabel(Ring)], Draining: draining}
+	_, draining := labels[ringv1alpha1.DrainLabel(cluster.Ring)]
+	o := Object{Kind: kind, Name: obj.GetName(), UID: obj.GetUID(), Shard: labels[ringv1alpha1.ShardLabel(cluster.Ring)], Draining: draining}
 	if ref := metav1.GetControllerOf(obj); ref != nil {
 		o.Controller = ref.UID
 	}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
+	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
+)
+
+// TestMain lets the test binary be the load generator, which 'experiment run' starts as a process of its own.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "load" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestCommandLine(t *testing.T) {
+	bin := t.TempDir()
+	for name, tc := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"help":                {args: []string{"--help"}, says: "Exit status"},
+		"help of run":         {args: []string{"run", "--help"}, says: "scale-out"},
+		"help of load":        {args: []string{"load", "--help"}, says: "/status"},
+		"help of evaluation":  {args: []string{"evaluation", "--help"}, says: "interrupted goes on"},
+		"unknown command":     {args: []string{"walk"}, status: exitUsage, says: "walk"},
+		"unknown flag":        {args: []string{"run", "basic", "--speed=1"}, status: exitUsage, says: "--speed"},
+		"no scenario":         {args: []string{"run"}, status: exitUsage, says: "rolling-update"},
+		"unknown scenario":    {args: []string{"run", "none"}, status: exitUsage, says: `"none"`},
+		"impossible scenario": {args: []string{"run", "basic", "--duration=1s", "--instances=0"}, status: exitUsage, says: "0 instances"},
+		"never":               {args: []string{"run", "basic", "--repeat=0"}, status: exitUsage, says: "--repeat"},
+		"no programs":         {args: []string{"run", "basic", "--bin=" + bin, "--out=" + filepath.Join(bin, "out")}, status: exitUsage, says: "make build"},
+		"unknown setup":       {args: []string{"run", "basic", "--setup=none", "--bin=" + bin, "--out=" + filepath.Join(bin, "out")}, status: exitUsage, says: `"none"`},
+		"load, wrong":         {args: []string{"load", "--create=many", "--kubeconfig=/does/not/exist"}, status: exitUsage, says: "--create"},
+		"an argument":         {args: []string{"evaluation", "now"}, status: exitUsage, says: `"now"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if got := runCommand(t.Context(), tc.args, &out, &out); got != tc.status {
+				t.Errorf("exit status %d, want %d", got, tc.status)
+			}
+			if !strings.Contains(out.String(), tc.says) {
+				t.Errorf("prints %q, want it to contain %q", out.String(), tc.says)
+			}
+		})
+	}
+}
+
+// programs builds what a run needs and returns the directory with it.
+func programs(t *testing.T) (bin, repo string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a control plane")
+	}
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin = t.TempDir()
+	for _, build := range [][]string{
+		{filepath.Join(repo, "tools", "devcluster", "build.sh")},
+		{"go", "build", "-o", filepath.Join(bin, "sharder"), "./tools/sharder"},
+		{"go", "build", "-o", filepath.Join(bin, "webhosting-operator"), "./examples/webhosting"},
+	} {
+		cmd := exec.CommandContext(t.Context(), build[0], build[1:]...)
+		cmd.Dir = repo
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", cmd, err, out)
+		}
+	}
+	if err := os.Symlink(filepath.Join(repo, "bin", "devcluster"), filepath.Join(bin, "devcluster")); err != nil {
+		t.Fatal(err)
+	}
+	return bin, repo
+}
+
+// TestRun carries out a short run. How fast everything is does not matter here.
+func TestRun(t *testing.T) {
+	bin, repo := programs(t)
+	dir := filepath.Join(t.ArtifactDir(), "run")
+	args := []string{"run", "basic", "--duration=15s", "--load-factor=0.2", "--bin=" + bin, "--repo=" + repo, "--out=" + dir}
+	var out bytes.Buffer
+	status := runCommand(t.Context(), args, &out, &out)
+	t.Logf("%s", &out)
+	if status != exitOK && status != exitBroken {
+		t.Fatalf("exit status %d", status)
+	}
+	r, err := measure.ReadRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Checks {
+		if !c.OK && c.Name != verify.Machine {
+			t.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
+	for _, v := range r.Verdicts {
+		if !v.OK && strings.Contains(v.Detail, "no data") {
+			t.Errorf("%s: %s", v.Name, v.Detail)
+		}
+	}
+	if len(r.Verdicts) < 4 || len(r.Checks) < 6 {
+		t.Errorf("%d verdicts and %d checks", len(r.Verdicts), len(r.Checks))
+	}
+	if took := r.End.Sub(r.Start); took < 14*time.Second || took > 20*time.Second {
+		t.Errorf("the load went on for %s", took)
+	}
+	nothingLeft(t, dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if diff := cmp.Diff([]string{"csv", "logs", "plots", "report.html", "run.json"}, names); diff != "" {
+		t.Errorf("left behind (-want +got):\n%s", diff)
+	}
+}
+
+// TestInterrupted interrupts a run in the midst of the load.
+func TestInterrupted(t *testing.T) {
+	bin, repo := programs(t)
+	dir := filepath.Join(t.ArtifactDir(), "run")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	read, write := io.Pipe()
+	go func() {
+		var said strings.Builder
+		for buffer := make([]byte, 1024); ; {
+			n, err := read.Read(buffer)
+			if said.Write(buffer[:n]); strings.Contains(said.String(), "changes/s  queue") {
+				cancel()
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	status := runCommand(ctx, []string{"run", "basic", "--duration=5m", "--load-factor=0.1", "--bin=" + bin, "--repo=" + repo, "--out=" + dir}, write, write)
+	write.Close()
+	if status != exitInterrupted {
+		t.Errorf("exit status %d, want %d", status, exitInterrupted)
+	}
+	if _, err := measure.ReadRun(dir); err == nil {
+		t.Error("a run that was interrupted looks as if it were complete")
+	}
+	nothingLeft(t, dir)
+}
+
+// nothingLeft checks that no process works in the directory any more.
+func nothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if line, err := os.ReadFile(file); err == nil && bytes.Contains(line, []byte(dir)) {
+			t.Errorf("%s still runs: %s", filepath.Dir(file), bytes.ReplaceAll(line, []byte{0}, []byte(" ")))
+		}
+	}
+	for _, pattern := range []string{"cluster", "kubeconfig*", "tsdb", "records"} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
