@@ -16,5 +16,7 @@ go test -json -race -p 1 -timeout 20m "${one_by_one[@]}" || status=1
 # The control plane itself is not compiled with the race detector, which would take as long as its first build again.
 go -C tools/devcluster test -json -timeout 20m ./... || status=1
 go -C tools/devcluster/slottest test -json -timeout 20m ./... || status=1
+# A package at a time, because one of them carries out an experiment.
+go -C tools/experiment test -json -p 1 -timeout 20m ./... || status=1
 
 exit "${status}"
