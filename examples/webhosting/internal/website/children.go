@@ -23,9 +23,10 @@ import (
 )
 
 var (
-	// errNotYet means that an object exists that the controller cannot work with yet: the informer has yet to deliver it, it
-	// is still with another shard, or it is of an earlier Website of that name and about to be deleted.
-	errNotYet = errors.New("exists, but is not to be seen yet")
+	// errNotYet means that an object cannot be worked with now: it exists and the informer has yet to deliver it, or it is still
+	// with another shard, or it is of an earlier Website of that name and about to be deleted; or the namespace is, and the
+	// Website with it.
+	errNotYet = errors.New("is not to be had yet")
 	// errNotControlled means that an object belongs to somebody else.
 	errNotControlled = errors.New("exists and is not controlled by the Website")
 )
@@ -144,6 +145,8 @@ func (k *kind[T]) create(ctx context.Context, website *v1alpha1.Website, desired
 	switch {
 	case err == nil:
 		return created, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil, k.notYet()
 	case !apierrors.IsAlreadyExists(err):
 		return nil, fmt.Errorf("create %s: %w", k.name, err)
 	}
