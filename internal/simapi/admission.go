@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -62,10 +63,7 @@ func (s *Server) webhooks(r *request) ([]admissionregistrationv1.MutatingWebhook
 	var webhooks []admissionregistrationv1.MutatingWebhook
 	if t, ok := s.tables[configurations]; ok {
 		for _, o := range sorted(t.views[r.replica].objects) {
-			configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.content, configuration); err == nil {
-				webhooks = append(webhooks, configuration.Webhooks...)
-			}
+			webhooks = append(webhooks, o.webhooks()...)
 		}
 	}
 	var namespace labels.Set
@@ -75,6 +73,22 @@ func (s *Server) webhooks(r *request) ([]admissionregistrationv1.MutatingWebhook
 		}
 	}
 	return webhooks, namespace
+}
+
+// hooks are the webhooks of a configuration, read once.
+type hooks struct {
+	once sync.Once
+	list []admissionregistrationv1.MutatingWebhook
+}
+
+func (o *object) webhooks() []admissionregistrationv1.MutatingWebhook {
+	o.hooks.once.Do(func() {
+		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.content, configuration); err == nil {
+			o.hooks.list = configuration.Webhooks
+		}
+	})
+	return o.hooks.list
 }
 
 // called tells whether the webhook is to be called.

@@ -24,6 +24,7 @@ type object struct {
 	fields  fields.Set
 
 	whole, partial encoding
+	hooks          hooks
 }
 
 // encoding is made when it is first needed, and then serves everybody who reads or watches the object.

@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/internal/simapi"
+)
+
+// step is the beginning or the end of an action.
+type step struct {
+	at   time.Duration
+	what string
+	do   func()
+}
+
+// steps returns what happens, in order.
+func (w *World) steps() []step {
+	var steps []step
+	for _, a := range w.plan.Actions {
+		steps = append(steps, step{a.At, a.String(), func() { w.do(a) }})
+		if a.For > 0 {
+			steps = append(steps, step{a.At + a.For, "end of " + a.String(), func() { w.undo(a) }})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
+	return steps
+}
+
+func (w *World) do(a Action) {
+	k := w.keepers[a.Target]
+	switch a.Kind {
+	case network:
+		k.set(a.Conditions)
+	case crash:
+		k.crash()
+	case stop:
+		k.stop()
+	case down:
+		k.keepDown(true)
+		k.stop()
+	case reset:
+		if i := k.get(); i != nil {
+			i.link.reset()
+		}
+	case restartServer:
+		w.server.Restart(a.N)
+	case lag:
+		w.server.SetLag(a.N, resourceNamed(a.Target), a.Conditions.Delay)
+	case admissionFor:
+		w.setAdmission(a.Conditions)
+	default:
+		w.start(func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), time.Minute)
+			defer cancel()
+			err := w.use(ctx, a)
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
+				w.add("G3", "a request of a user failed: %s: %v", a, err)
+			}
+			return nil
+		})
+	}
+}
+
+// undo ends what lasts.
+func (w *World) undo(a Action) {
+	k := w.keepers[a.Target]
+	switch a.Kind {
+	case network:
+		k.set(Conditions{})
+	case down:
+		k.keepDown(false)
+	case lag:
+		w.server.SetLag(a.N, resourceNamed(a.Target), 0)
+	case admissionFor:
+		w.setAdmission(Conditions{})
+	}
+}
+
+func resourceNamed(name string) schema.GroupResource {
+	for _, r := range simapi.Resources() {
+		if r.Resource == name {
+			return r.GroupResource()
+		}
+	}
+	return schema.GroupResource{}
+}
+
+// use does what a user does.
+func (w *World) use(ctx context.Context, a Action) error {
+	configs, name := w.user.CoreV1().ConfigMaps(namespace), objectName(a.N)
+	patch := func(format string, args ...any) error {
+		_, err := configs.Patch(ctx, name, types.MergePatchType, fmt.Appendf(nil, format, args...), metav1.PatchOptions{})
+		return err
+	}
+	w.mu.Lock()
+	w.edits++
+	want := fmt.Sprint(w.edits)
+	w.mu.Unlock()
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{wanted: want}}
+	switch a.Kind {
+	case create:
+		_, err := configs.Create(ctx, object, metav1.CreateOptions{})
+		return err
+	case edit:
+		return patch(`{"data":{%q:%q}}`, wanted, want)
+	case remove:
+		return configs.Delete(ctx, name, metav1.DeleteOptions{})
+	case replace:
+		if err := configs.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			return err
+		}
+		_, err := configs.Create(ctx, object, metav1.CreateOptions{})
+		return err
+	case unlabel:
+		present, err := configs.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		w.ledger.excuse(present.UID)
+		return patch(`{"metadata":{"labels":{%q:null}}}`, w.ledger.shardLabel)
+	case drain:
+		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
+	case removeChild:
+		return w.user.CoreV1().Secrets(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	case removeLease:
+		return w.user.CoordinationV1().Leases(shardNamespace).Delete(ctx, a.Target, metav1.DeleteOptions{})
+	case removeWebhook:
+		return w.user.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, "clusterring-"+ringName, metav1.DeleteOptions{})
+	}
+	return fmt.Errorf("unknown action %q", a.Kind)
+}

@@ -1,0 +1,109 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// restartDelay is how long a process takes to come back by itself.
+const restartDelay = 2 * time.Second
+
+// instance is one process, from its start to its end.
+type instance struct {
+	name    string
+	number  int
+	link    *link
+	cancel  context.CancelFunc
+	crashed atomic.Bool
+	ended   chan struct{}
+}
+
+func (i *instance) id() string { return fmt.Sprintf("%s_%d", i.name, i.number) }
+
+// newInstance returns a process that has not begun. ctx ends when it is to end.
+func (w *World) newInstance(name string, number int, c Conditions) (*instance, context.Context) {
+	i := &instance{name: name, number: number, ended: make(chan struct{})}
+	i.link = newLink(i.id(), w.dice, w.server.Replica(w.dice.roll("server of", i.id()).IntN(w.plan.Servers)), &w.background)
+	i.link.set(c)
+	ctx, cancel := context.WithCancel(w.ctx)
+	i.cancel = cancel
+	return i, ctx
+}
+
+// keeper keeps one process running, as a Deployment does: when it ends, it is started again.
+type keeper struct {
+	world *World
+	name  string
+	start func(name string, number int, c Conditions) (*instance, error)
+
+	mu         sync.Mutex
+	current    *instance
+	started    int
+	down       bool // is to stay down
+	conditions Conditions
+}
+
+// keep starts processes until the world ends.
+func (k *keeper) keep() error {
+	for k.world.ctx.Err() == nil {
+		k.mu.Lock()
+		if k.down {
+			k.mu.Unlock()
+			_ = sleep(k.world.ctx, 100*time.Millisecond)
+			continue
+		}
+		k.started++
+		i, err := k.start(k.name, k.started, k.conditions)
+		k.current = i
+		k.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("start %s: %w", k.name, err)
+		}
+		<-i.ended
+		_ = sleep(k.world.ctx, restartDelay)
+	}
+	return nil
+}
+
+// get returns the present process, which may have ended, or nil.
+func (k *keeper) get() *instance {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
+
+// crash ends the present process without a chance to do anything.
+func (k *keeper) crash() {
+	if i := k.get(); i != nil {
+		i.crashed.Store(true)
+		i.link.kill()
+		i.cancel()
+	}
+}
+
+// stop ends the present process gracefully.
+func (k *keeper) stop() {
+	if i := k.get(); i != nil {
+		i.cancel()
+	}
+}
+
+// keepDown lets no other process start, or does again.
+func (k *keeper) keepDown(down bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.down = down
+}
+
+// set changes the conditions of this process and of the next ones.
+func (k *keeper) set(c Conditions) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conditions = c
+	if k.current != nil && !k.current.crashed.Load() {
+		k.current.link.set(c)
+	}
+}

@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/internal/simapi"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+// A worker is a process that may work on objects.
+type worker interface {
+	// shard is the name, and id that of the process.
+	shard() string
+	id() string
+	// acts tells whether the process could do anything now: it holds its Lease by its own account, and has not crashed.
+	acts() bool
+}
+
+// ledger knows who works on which object, and at which shard each object is. It finds what G1 and G4 forbid.
+type ledger struct {
+	*findings
+	shardLabel, drainLabel string
+
+	mu      sync.Mutex
+	working map[types.UID]map[worker]int
+	at      map[types.UID]string // the shard of each object, as stored
+	// excused are objects that a user has moved by hand.
+	excused map[types.UID]bool
+	syncs   int
+	moves   int
+}
+
+func newLedger(f *findings, ring string) *ledger {
+	return &ledger{
+		findings: f, shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
+		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, excused: map[types.UID]bool{},
+	}
+}
+
+// begin notes that the process begins to work on the object. The result notes the end.
+func (l *ledger) begin(w worker, object metav1.Object) (end func()) {
+	uid, name := object.GetUID(), object.GetName()
+	l.say("%s begins %s (version %s)", w.id(), name, object.GetResourceVersion())
+	l.check(w, uid, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.syncs++
+	if l.working[uid] == nil {
+		l.working[uid] = map[worker]int{}
+	}
+	l.working[uid][w]++
+	return func() {
+		l.check(w, uid, name)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.working[uid][w]--; l.working[uid][w] == 0 {
+			delete(l.working[uid], w)
+		}
+		l.say("%s ends %s", w.id(), name)
+	}
+}
+
+// check looks for what speaks against the process working on the object now.
+func (l *ledger) check(w worker, uid types.UID, name string) {
+	if !w.acts() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.excused[uid] {
+		return
+	}
+	for other := range l.working[uid] {
+		if other != w && other.acts() {
+			l.add("G1", "%s and %s work on %s at once", w.id(), other.id(), name)
+		}
+	}
+	if at, exists := l.at[uid]; exists && at != w.shard() {
+		l.add("G1", "%s works on %s, which is at %q", w.id(), name, at)
+	}
+}
+
+// seen is told of every change of the storage.
+func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
+	if r.GroupVersionResource != mains && r.GroupVersionResource != children {
+		if r.Resource == "leases" && new != nil {
+			o := unstructured.Unstructured{Object: new}
+			holder, _, _ := unstructured.NestedString(new, "spec", "holderIdentity")
+			before, _, _ := unstructured.NestedString(old, "spec", "holderIdentity")
+			if holder != before {
+				l.say("the Lease of %s goes from %q to %q", o.GetName(), before, holder)
+			}
+		}
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, after := l.label(old), l.label(new)
+	object := unstructured.Unstructured{Object: new}
+	if new == nil {
+		object.Object = old
+	}
+	uid, name := object.GetUID(), r.Kind+" "+object.GetName()
+	switch {
+	case new == nil:
+		l.say("%s is deleted, was at %q", name, before)
+		delete(l.at, uid)
+	case old == nil:
+		l.say("%s is created at %q", name, after)
+		l.at[uid] = after
+	default:
+		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, object.GetLabels()[l.drainLabel] != "")
+		l.at[uid] = after
+	}
+	if old == nil || new == nil || before == after || before == "" {
+		return
+	}
+	l.moves++
+	family, guarantee := uid, "G1"
+	if r.GroupVersionResource == children {
+		ref := metav1.GetControllerOfNoCopy(&object)
+		if ref == nil {
+			return
+		}
+		family, guarantee = ref.UID, "G4"
+	}
+	if l.excused[uid] || l.excused[family] {
+		return
+	}
+	for w := range l.working[family] {
+		if w.shard() == before && w.acts() {
+			l.add(guarantee, "%s leaves %s for %q while %s works on its family", name, before, after, w.id())
+		}
+	}
+}
+
+func (l *ledger) label(content map[string]any) string {
+	if content == nil {
+		return ""
+	}
+	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.shardLabel]
+}
+
+// excuse lets the guarantees of an object rest, because a user has moved it by hand.
+func (l *ledger) excuse(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.excused[uid] = true
+}

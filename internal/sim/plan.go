@@ -1,0 +1,173 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kinds of actions.
+const (
+	network       = "network"        // of the target is like the conditions for a while
+	crash         = "crash"          // the target ends at once, and is started again
+	stop          = "stop"           // the target ends gracefully, and is started again
+	down          = "down"           // the target ends gracefully, and is started again after a while
+	reset         = "reset"          // all watches of the target break
+	restartServer = "restart-server" // API server N
+	lag           = "lag"            // the cache of API server N for the target, a resource, is late by the delay for a while
+	admissionFor  = "admission"      // the webhook is like the conditions for a while
+	create        = "create"         // object N, by a user, like all that follows
+	edit          = "edit"
+	remove        = "delete"
+	replace       = "replace"
+	unlabel       = "unlabel"
+	drain         = "drain"
+	removeChild   = "delete-child"
+	removeLease   = "delete-lease" // of the target
+	removeWebhook = "delete-webhook-configuration"
+)
+
+// Action is one thing that happens. What lasts ends after For.
+type Action struct {
+	At, For    time.Duration
+	Kind       string
+	Target     string
+	N          int
+	Conditions Conditions
+}
+
+func (a Action) String() string {
+	text := fmt.Sprintf("%8s %s", a.At.Round(time.Millisecond), a.Kind)
+	if a.Target != "" {
+		text += " " + a.Target
+	} else {
+		text += fmt.Sprintf(" %d", a.N)
+	}
+	if a.For > 0 {
+		text += fmt.Sprintf(" for %s", a.For.Round(time.Millisecond))
+	}
+	if a.Conditions != (Conditions{}) {
+		text += fmt.Sprintf(" %+v", a.Conditions)
+	}
+	return text
+}
+
+// Plan is a whole run.
+type Plan struct {
+	Seed                      uint64
+	Shards, Replicas, Servers int
+	// Objects is how many there are at the beginning.
+	Objects int
+	// AuditInterval is that of the sharder.
+	AuditInterval time.Duration
+	// Skew is by how much the clocks of shards are wrong.
+	Skew map[string]time.Duration
+	// Trouble is how long there are faults. After that, everything has to get well.
+	Trouble time.Duration
+	Actions []Action
+}
+
+func (p Plan) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers, %d objects, audit every %s, clocks off by %v, trouble for %s\n",
+		p.Seed, p.Shards, p.Replicas, p.Servers, p.Objects, p.AuditInterval, p.Skew, p.Trouble)
+	for _, a := range p.Actions {
+		fmt.Fprintln(&out, a)
+	}
+	return out.String()
+}
+
+func shardName(i int) string   { return fmt.Sprintf("shard-%c", 'a'+i) }
+func replicaName(i int) string { return fmt.Sprintf("sharder-%d", i) }
+
+// NewPlan returns the plan of a seed.
+func NewPlan(seed uint64) Plan {
+	r := rand.New(rand.NewPCG(seed, 0))
+	p := Plan{
+		Seed: seed, Shards: 2 + r.IntN(3), Replicas: 1 + r.IntN(2), Servers: 1 + r.IntN(2), Objects: 3 + r.IntN(10),
+		AuditInterval: between(r, 20*time.Second, 2*time.Minute), Trouble: between(r, 20*time.Second, 90*time.Second), Skew: map[string]time.Duration{},
+	}
+	for i := range p.Shards {
+		if r.IntN(4) == 0 {
+			p.Skew[shardName(i)] = between(r, -10*time.Minute, 10*time.Minute).Round(time.Second)
+		}
+	}
+	for range 3 + r.IntN(25) {
+		p.Actions = append(p.Actions, p.action(r))
+	}
+	slices.SortStableFunc(p.Actions, func(a, b Action) int { return int(a.At - b.At) })
+	return p
+}
+
+func (p Plan) action(r *rand.Rand) Action {
+	a := Action{At: between(r, 2*time.Second, p.Trouble)}
+	shard, object := shardName(r.IntN(p.Shards)), r.IntN(p.Objects+3)
+	target := shard
+	if r.IntN(3) == 0 {
+		target = replicaName(r.IntN(p.Replicas))
+	}
+	lasting := min(between(r, 0, 4*leaseDuration), p.Trouble-a.At)
+	switch r.IntN(20) {
+	case 0, 1, 2, 3, 4:
+		a.Kind, a.Target, a.For, a.Conditions = network, target, lasting, someConditions(r)
+	case 5, 6:
+		a.Kind, a.Target = crash, target
+	case 7:
+		a.Kind, a.Target = stop, target
+	case 8:
+		a.Kind, a.Target, a.For = down, target, lasting
+	case 9:
+		a.Kind, a.Target = reset, target
+	case 10:
+		a.Kind, a.N = restartServer, r.IntN(p.Servers)
+	case 11:
+		a.Kind, a.N, a.For, a.Conditions.Delay = lag, r.IntN(p.Servers), lasting, between(r, 0, 5*time.Second)
+		a.Target = []string{"leases", "configmaps", "secrets", "clusterrings", "namespaces"}[r.IntN(5)]
+	case 12:
+		a.Kind, a.For, a.Conditions = admissionFor, lasting, someConditions(r)
+	case 13:
+		a.Kind, a.N = create, object
+	case 14, 15:
+		a.Kind, a.N = edit, object
+	case 16:
+		a.Kind, a.N = []string{remove, replace}[r.IntN(2)], object
+	case 17:
+		a.Kind, a.N = []string{unlabel, drain}[r.IntN(2)], object
+	case 18:
+		a.Kind, a.N = removeChild, object
+	case 19:
+		a.Kind, a.Target = removeLease, shard
+		if r.IntN(3) == 0 {
+			a.Kind, a.Target = removeWebhook, ""
+		}
+	}
+	return a
+}
+
+func someConditions(r *rand.Rand) Conditions {
+	var c Conditions
+	for {
+		switch r.IntN(8) {
+		case 0:
+			c.Cut = true
+		case 1:
+			c.Refused = true
+		case 2, 3:
+			c.Delay = between(r, 0, 3*time.Second)
+		case 4:
+			c.Loss = r.Float64() / 3
+		case 5:
+			c.Errors = r.Float64() / 3
+			c.Twice = r.Float64() / 3
+		case 6:
+			c.WatchLag = between(r, 0, 5*time.Second)
+		case 7:
+			c.WatchLife = between(r, 0, 10*time.Second)
+		}
+		if r.IntN(3) > 0 {
+			return c
+		}
+	}
+}

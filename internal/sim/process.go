@@ -1,0 +1,81 @@
+package sim
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/clusterring/clusterring/internal/simapi"
+	"github.com/clusterring/clusterring/pkg/shard"
+)
+
+const (
+	ringName         = "ring"
+	namespace        = "objects"
+	shardNamespace   = "shards"
+	sharderNamespace = "clusterring-system"
+
+	leaseDuration = 6 * time.Second
+	renewDeadline = 4 * time.Second
+	retryPeriod   = time.Second
+)
+
+// process is a process of a shard.
+type process struct {
+	*World
+	*instance
+	lib *shard.Shard
+	// controller is set when the shard holds its Lease.
+	controller atomic.Pointer[controller]
+}
+
+func (p *process) shard() string { return p.name }
+func (p *process) acts() bool    { return p.lib.Valid() && !p.crashed.Load() }
+
+// startShard starts a process of a shard.
+func (w *World) startShard(name string, number int, c Conditions) (*instance, error) {
+	i, ctx := w.newInstance(name, number, c)
+	p := &process{World: w, instance: i}
+	if offset := w.plan.Skew[name]; offset != 0 {
+		p.link.clock = clock(offset)
+	}
+	lib, err := shard.New(shard.Config{
+		Ring: ringName, RESTConfig: simapi.ConfigOver(p.link), Namespace: shardNamespace, Name: name, Identity: i.id(),
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ShutdownTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.lib = lib
+	p.link.sent = p.checkFence
+	w.mu.Lock()
+	w.processes[name] = p
+	w.mu.Unlock()
+	go func() {
+		defer close(i.ended)
+		defer i.cancel()
+		err := lib.Run(ctx, func(ctx context.Context) error {
+			config := lib.RESTConfig()
+			if w.mutant.Unfenced {
+				config = simapi.ConfigOver(p.link)
+			}
+			c, err := newController(p, config)
+			if err != nil {
+				return err
+			}
+			p.controller.Store(c)
+			return c.run(ctx)
+		})
+		w.say("%s has ended: %v", i.id(), err)
+	}()
+	return i, nil
+}
+
+// checkFence finds writes to objects that leave a process which does not hold its Lease.
+func (p *process) checkFence(req *http.Request, _ []byte) {
+	if writes(req) && !strings.Contains(req.URL.Path, "/leases") && !p.crashed.Load() && !p.lib.Valid() {
+		p.add("G1", "%s sends %s %s without holding its Lease", p.id(), req.Method, req.URL.Path)
+	}
+}

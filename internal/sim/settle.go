@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+)
+
+// settleTimeout is how long everything may take to get well. It is long, because reflectors wait for up to a minute after
+// failures.
+const settleTimeout = 4 * time.Minute
+
+// settle waits until everything is well, and stays so for a moment.
+func (w *World) settle() error {
+	began := time.Now()
+	var last error
+	well := 0
+	for time.Since(began) < settleTimeout {
+		_ = sleep(w.ctx, time.Second)
+		last = w.well()
+		if last == nil {
+			well++
+		} else {
+			well = 0
+		}
+		if well == 3 {
+			w.mu.Lock()
+			w.settled = time.Since(began)
+			w.mu.Unlock()
+			return nil
+		}
+	}
+	guarantee := "G2"
+	if errors.Is(last, errFamily) {
+		guarantee = "G4"
+	}
+	w.add(guarantee, "%s after all faults: %v", settleTimeout, last)
+	return nil
+}
+
+var errFamily = errors.New("not with its owner")
+
+// well returns what is not as it is to be: every object at the shard that the ring gives it to, known and worked on there,
+// and every child with its owner.
+func (w *World) well() error {
+	var members []ring.Member
+	for i := range w.plan.Shards {
+		members = append(members, ring.Member{Name: shardName(i)})
+	}
+	r, err := ring.New(members...)
+	if err != nil {
+		return err
+	}
+	at := map[string]string{}
+	for _, content := range w.server.Objects(mains.GroupResource()) {
+		object := &unstructured.Unstructured{Object: content}
+		if object.GetNamespace() != namespace {
+			continue
+		}
+		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, namespace, object.GetName()))
+		if err := w.isAt(object, want); err != nil {
+			return err
+		}
+		at[string(object.GetUID())] = want
+		data, _, _ := unstructured.NestedStringMap(content, "data")
+		w.mu.Lock()
+		p := w.processes[want]
+		w.mu.Unlock()
+		switch c := p.controller.Load(); {
+		case c == nil || !p.lib.Valid():
+			return fmt.Errorf("%s does not work", p.id())
+		case !c.knows(namespace, object.GetName()):
+			return fmt.Errorf("%s does not know %s", p.id(), object.GetName())
+		case data[wanted] != data[done]:
+			return fmt.Errorf("%s has not done what is asked of it: %v", object.GetName(), data)
+		}
+	}
+	for _, content := range w.server.Objects(children.GroupResource()) {
+		object := &unstructured.Unstructured{Object: content}
+		ref := metav1.GetControllerOfNoCopy(object)
+		if object.GetNamespace() != namespace || ref == nil {
+			continue
+		}
+		owner, ok := at[string(ref.UID)]
+		if !ok {
+			return fmt.Errorf("the owner of %s is gone", object.GetName())
+		}
+		if err := w.isAt(object, owner); err != nil {
+			return fmt.Errorf("child %w: %w", err, errFamily)
+		}
+	}
+	return nil
+}
+
+func (w *World) isAt(object *unstructured.Unstructured, want string) error {
+	labels := object.GetLabels()
+	if got := labels[w.ledger.shardLabel]; got != want {
+		return fmt.Errorf("%s is at %q, not at %q", object.GetName(), got, want)
+	}
+	if _, draining := labels[w.ledger.drainLabel]; draining {
+		return fmt.Errorf("%s at %s is asked to be let go of", object.GetName(), want)
+	}
+	return nil
+}
+
+// Write has the processes log into the log of the run.
+func (f *findings) Write(line []byte) (int, error) {
+	f.say("%s", strings.TrimSpace(string(line)))
+	return len(line), nil
+}

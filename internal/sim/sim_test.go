@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/klog/v2"
+)
+
+var (
+	seedFlag      = flag.Uint64("sim.seed", 0, "run the schedule of this seed only, and show what happens")
+	verbosityFlag = flag.Int("sim.v", -1, "with -sim.seed: verbosity of what the processes log")
+	schedulesFlag = flag.Int("sim.n", 30, "how many schedules to run")
+	firstFlag     = flag.Uint64("sim.first", 1, "the seed of the first schedule")
+	forFlag       = flag.Duration("sim.for", 0, "run schedules for so long, whatever -sim.n says")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The others wait longer the less time has passed since the last error, which may be years ahead in another bubble.
+	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1]
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	os.Exit(m.Run())
+}
+
+// simulate runs a plan in a bubble of its own.
+func simulate(t *testing.T, plan Plan, options Options) (result Result) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if result, err = Run(plan, options); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return result
+}
+
+// totals sums up what schedules came to.
+type totals struct {
+	began                       time.Time
+	schedules, faults, failures int
+	virtual, settled            time.Duration
+	syncs, moves                int
+}
+
+func (s *totals) add(p Plan, r Result) {
+	s.schedules, s.faults, s.syncs, s.moves = s.schedules+1, s.faults+len(p.Actions), s.syncs+r.Syncs, s.moves+r.Moves
+	s.virtual, s.settled = s.virtual+r.Virtual, max(s.settled, r.Settled)
+	if len(r.Findings) > 0 {
+		s.failures++
+	}
+}
+
+func (s *totals) String() string {
+	return fmt.Sprintf("%d schedules with %d faults, %s of virtual time in %s; %d syncs, %d moves; well again after %s at most; G1 to G4 checked, %d schedules failed",
+		s.schedules, s.faults, s.virtual.Round(time.Second), time.Since(s.began).Round(time.Second), s.syncs, s.moves, s.settled, s.failures)
+}
+
+// TestSchedules runs one schedule after the other, each from a seed. With -sim.for it does so for hours.
+func TestSchedules(t *testing.T) {
+	if *seedFlag != 0 {
+		plan := NewPlan(*seedFlag)
+		result := simulate(t, plan, Options{Log: 1 << 20, Verbosity: *verbosityFlag})
+		t.Logf("%s\n%s", plan, result.Log)
+		for _, f := range result.Findings {
+			t.Error(f)
+		}
+		return
+	}
+	sum := &totals{began: time.Now()}
+	said := time.Now()
+	for i := 0; *forFlag > 0 && time.Since(sum.began) < *forFlag || *forFlag == 0 && i < *schedulesFlag; i++ {
+		plan := NewPlan(*firstFlag + uint64(i))
+		t.Run(fmt.Sprint(plan.Seed), func(t *testing.T) {
+			result := simulate(t, plan, Options{})
+			sum.add(plan, result)
+			if len(result.Findings) > 0 {
+				report(t, plan, result)
+			}
+		})
+		if time.Since(said) > time.Minute {
+			said = time.Now()
+			fmt.Fprintln(os.Stderr, sum)
+		}
+	}
+	t.Log(sum)
+	if sum.syncs < 10*sum.schedules || sum.moves < sum.schedules {
+		t.Error("too little happened to prove anything")
+	}
+}
+
+// report says what failed, and shows the shortest plan that it can find.
+func report(t *testing.T, plan Plan, result Result) {
+	t.Helper()
+	for _, f := range result.Findings {
+		t.Error(f)
+	}
+	log := ""
+	short := Simplify(plan, func(p Plan) bool {
+		result := simulate(t, p, Options{Log: 200, Verbosity: -1})
+		if len(result.Findings) > 0 {
+			log = result.Log
+		}
+		return len(result.Findings) > 0
+	}, 60)
+	t.Logf("replay with -sim.seed %d; what is needed of it, and the end of its log:\n%s\n%s", plan.Seed, short, log)
+}
