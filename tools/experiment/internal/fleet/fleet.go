@@ -30,6 +30,8 @@ const (
 	readyTimeout = time.Minute
 	stopGrace    = 30 * time.Second
 	restartDelay = time.Second
+	// sharderLatency is what the latency of sharders is at most.
+	sharderLatency = 2 * time.Millisecond
 )
 
 // Config says what a fleet is like.
@@ -44,7 +46,8 @@ type Config struct {
 	Setup         string
 	Workers       int
 	LeaseDuration time.Duration
-	// Latency is added to each round trip to the API server.
+	// Latency is added to each round trip of an operator to the API server. Sharders are as near to it as usual: the latency
+	// is there to limit what an operator can do.
 	Latency time.Duration
 	// WebhookHost is where the API server reaches sharders. Default: 127.0.0.1.
 	WebhookHost string
@@ -179,7 +182,11 @@ func (f *Fleet) prepare(ctx context.Context, component, program string, account 
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := tcpproxy.New(tcpproxy.Config{Target: f.api, Latency: f.cfg.Latency / 2})
+	latency := f.cfg.Latency
+	if component == scenario.Sharder {
+		latency = min(latency, sharderLatency)
+	}
+	proxy, err := tcpproxy.New(tcpproxy.Config{Target: f.api, Latency: latency / 2})
 	if err != nil {
 		return nil, err
 	}

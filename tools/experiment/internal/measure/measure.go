@@ -46,7 +46,7 @@ func Measure(ctx context.Context, source Source, run *Run, queries []Query, dir 
 }
 
 func evaluate(ctx context.Context, source Source, run *Run, q Query) (model.Matrix, error) {
-	expression := q.expression(run)
+	expression := q.Expression(run)
 	if q.Type == Range {
 		return source.Range(ctx, expression, run.Start, run.End, step(run))
 	}

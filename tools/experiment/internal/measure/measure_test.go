@@ -260,7 +260,7 @@ func TestQueriesParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range all {
-		expression := q.expression(newRun())
+		expression := q.Expression(newRun())
 		if _, err := parser.NewParser(parser.Options{}).ParseExpr(expression); err != nil {
 			t.Errorf("%s: %v", q.Name, err)
 		}
@@ -284,7 +284,7 @@ func TestExpression(t *testing.T) {
 		"broken off":       {100 * time.Millisecond, "r1 1s 15s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := q.expression(&Run{ID: "r1", Start: begin, End: begin.Add(test.length)}); got != test.want {
+			if got := q.Expression(&Run{ID: "r1", Start: begin, End: begin.Add(test.length)}); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})

@@ -105,8 +105,8 @@ func Window(run *Run) time.Duration { return max((span(run) / 15).Round(time.Sec
 
 func span(run *Run) time.Duration { return max(run.End.Sub(run.Start).Round(time.Second), time.Second) }
 
-// expression returns the text of the query for a run.
-func (q Query) expression(run *Run) string {
+// Expression returns the text of the query for a run.
+func (q Query) Expression(run *Run) string {
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
 	return strings.NewReplacer("$__range", seconds(span(run)), "$__window", seconds(Window(run)), "$run_id", run.ID).Replace(q.Query)
 }

@@ -19,7 +19,7 @@ func (p Planned) Name() string {
 }
 
 // around is how much time a run takes beside its load: to start everything, to settle, to measure, to end.
-const around = 25 * time.Second
+const around = 20 * time.Second
 
 // Expected is how long the run will take, about. A run to the limit ends when it is reached, which is expected in proportion
 // to the number of instances, with some time more until that is certain.

@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// full is how long the experiments of the thesis took.
-const full = 15 * time.Minute
+const (
+	// full is how long the experiments of the thesis took.
+	full = 15 * time.Minute
+	// dataCentre is the latency of a round trip where instances and the API server are near each other. In scenarios with
+	// more, the latency limits what an instance can do.
+	dataCentre = 2 * time.Millisecond
+)
 
 // The setups of the operator.
 const (
@@ -59,17 +64,17 @@ var all = map[string]Scenario{
 	ScaleOut: {
 		About:  "10 Websites created per second, each mutated twice a minute: at which load do the objectives break?",
 		Create: Constant(10), Mutate: Constant(1. / 30),
-		Instances: 5, Workers: 2, Factor: 0.3, Duration: 4*time.Minute + 30*time.Second, Latency: 50 * time.Millisecond, ToTheLimit: true,
+		Instances: 5, Workers: 2, Factor: 0.28, Duration: 4*time.Minute + 40*time.Second, Latency: 55 * time.Millisecond, ToTheLimit: true,
 	},
 	RollingUpdate: {
 		About:  "the load of basic, while all operators and then all sharders are replaced one after the other",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Workers: 5, Factor: 0.2, Duration: 2 * time.Minute, Latency: 50 * time.Millisecond,
+		Instances: 3, Factor: 0.3, Duration: 2 * time.Minute, Latency: dataCentre,
 	},
 	Chaos: {
 		About:  "the load of basic, while operators and sharders are killed, paused and cut off at random",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Workers: 5, Factor: 0.2, Duration: 3 * time.Minute, Latency: 50 * time.Millisecond,
+		Instances: 3, Factor: 0.3, Duration: 3 * time.Minute, Latency: dataCentre,
 		LeaseDuration: 8 * time.Second,
 	},
 	Autoscale: {

@@ -39,6 +39,8 @@ type Config struct {
 
 	// Keep leaves the control plane and the instances running until ctx ends, and the records where they are.
 	Keep bool
+	// KeepSeries leaves the time series in Dir/tsdb, for prom.Open.
+	KeepSeries bool
 	// Out is told how the run goes. Required.
 	Out io.Writer
 	// Patience is how long everything may take to settle after the load. Default: 2 minutes.

@@ -277,7 +277,9 @@ func (t *trial) close() error {
 	t.end()
 	t.background.Wait()
 	leftovers, _ := filepath.Glob(t.path("kubeconfig*"))
-	leftovers = append(leftovers, t.path("tsdb"))
+	if !t.cfg.KeepSeries {
+		leftovers = append(leftovers, t.path("tsdb"))
+	}
 	if !t.cfg.Keep {
 		leftovers = append(leftovers, t.path("records"))
 	}
