@@ -106,7 +106,7 @@ func TestWrite(t *testing.T) {
 	text := textOf(page)
 	for _, want := range []string{
 		"1 of 6 objectives and checks did not hold", "ring, 3 instances", "nothing forgotten", "one Website",
-		"kill <webhosting-operator-1>", "0:30", "33.3 %", "webhosting-operator, together", "sharder, together",
+		"|1|0:30|kill <webhosting-operator-1>|", "33.3 %", "webhosting-operator, together", "sharder, together",
 		"Time in the queue, p99", "99.0 ms|1.00 s", "because there are no containers",
 		"webhosting-operator-0|0.10|0.10|0.10|20.0|20.0|20.0|2.00|2.00|2.00", "sharder, together|0.040|",
 	} {

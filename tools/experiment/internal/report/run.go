@@ -32,7 +32,10 @@ type verdict struct {
 	OK, Expected              bool
 }
 
-type event struct{ At, What string }
+type event struct {
+	Number   int
+	At, What string
+}
 
 // Write makes plots and report.html of the run in dir.
 func Write(dir string) error {
@@ -145,8 +148,8 @@ func (r *results) verdicts() []verdict {
 
 func (r *results) events() []event {
 	var all []event
-	for _, e := range r.run.Events {
-		all = append(all, event{clock(e.At.Sub(r.run.Start)), e.What})
+	for i, e := range r.run.Events {
+		all = append(all, event{i + 1, clock(e.At.Sub(r.run.Start)), e.What})
 	}
 	return all
 }
