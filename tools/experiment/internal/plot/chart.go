@@ -149,7 +149,7 @@ func (c Chart) drawable(p Point) bool {
 func (c Chart) draw(canvas draw.Canvas) error {
 	p := newPlot(c)
 	legend := newLegend()
-	for _, add := range []func(*plot.Plot, *plot.Legend) error{c.addMarks, c.addBars, c.addLines, c.addSpreads, c.addLimits} {
+	for _, add := range []func(*plot.Plot, *plot.Legend) error{c.addBars, c.addLines, c.addSpreads, c.addMarks, c.addLimits} {
 		if err := add(p, legend); err != nil {
 			return err
 		}
