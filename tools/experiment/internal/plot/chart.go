@@ -157,7 +157,9 @@ func (c Chart) draw(canvas draw.Canvas) error {
 	c.setRange(p)
 	size := legend.Rectangle(canvas).Size()
 	if size.X > 0 {
-		const gap = 12
+		// A browser may have to do with another font, which is wider.
+		const gap, spare = 12, 1.2
+		size.X *= spare
 		strip := draw.Crop(canvas, canvas.Rectangle.Size().X-size.X-4, -4, 0, -24)
 		canvas = draw.Crop(canvas, 0, -size.X-gap, 0, 0)
 		legend.Draw(strip)

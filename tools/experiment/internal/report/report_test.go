@@ -82,7 +82,6 @@ func textOf(page *html.Node) string {
 
 func TestWrite(t *testing.T) {
 	run := basic("ring", 3, 0)
-	run.Events = []measure.Event{{At: began.Add(30 * time.Second), What: "kill <webhosting-operator-1>"}}
 	run.Checks = []measure.Check{{Name: "no overlaps", OK: true}, {Name: "nothing forgotten", Detail: "one Website"}}
 	dir := simulation{run: run, sharders: 2, cpu: 0.1, memory: 20 << 20}.write(t)
 	if err := Write(dir); err != nil {
@@ -106,7 +105,7 @@ func TestWrite(t *testing.T) {
 	text := textOf(page)
 	for _, want := range []string{
 		"1 of 6 objectives and checks did not hold", "ring, 3 instances", "nothing forgotten", "one Website",
-		"|1|0:30|kill <webhosting-operator-1>|", "33.3 %", "webhosting-operator, together", "sharder, together",
+		"33.3 %", "webhosting-operator, together", "sharder, together",
 		"Time in the queue, p99", "99.0 ms|1.00 s", "because there are no containers",
 		"webhosting-operator-0|0.10|0.10|0.10|20.0|20.0|20.0|2.00|2.00|2.00", "sharder, together|0.040|",
 	} {
@@ -116,6 +115,32 @@ func TestWrite(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+}
+
+// TestEvents: events have numbers, and instances that come and go have no equal shares.
+func TestEvents(t *testing.T) {
+	run := basic("ring", 3, 0)
+	run.Events = []measure.Event{
+		{At: began.Add(-time.Second), What: "before the load"}, {At: began.Add(30 * time.Second), What: "kill <webhosting-operator-1>"},
+	}
+	dir := simulation{run: run, sharders: 2, cpu: 0.1, memory: 20 << 20}.write(t)
+	if err := Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(textOf(document(t, filepath.Join(dir, "report.html"))), "||", "|")
+	if want := "|1|−0:01|before the load|2|0:30|kill <webhosting-operator-1>|"; !strings.Contains(text, want) {
+		t.Errorf("the report does not say %q: %s", want, text)
+	}
+	if strings.Contains(text, "Shares of the work") {
+		t.Error("shares of instances that came and went")
+	}
+	svg, err := os.ReadFile(filepath.Join(dir, "plots", "cpu.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(svg), ">2</text>") || strings.Contains(string(svg), ">1</text>") {
+		t.Error("the plot does not have the number of the event during the load, or that of the one before it")
 	}
 }
 

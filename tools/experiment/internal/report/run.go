@@ -56,7 +56,7 @@ func Write(dir string) error {
 	if page.Shares, page.Deviation = r.shares(); len(page.Shares) < 2 {
 		page.Shares = nil
 	}
-	if c, ok := r.capacity(); ok && !c.AtLeast {
+	if c, ok := r.capacity(); ok && !c.AtLeast && r.run.ToTheLimit {
 		page.Capacity = fmt.Sprintf("The cumulative indicators last met their objectives after %s, with %s Websites and %s changes per second.",
 			clock(c.After), number(c.Objects), number(c.Churn))
 	}

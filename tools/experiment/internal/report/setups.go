@@ -10,6 +10,7 @@ import (
 // setups compares the setups of one scenario.
 type setups struct {
 	Scenario, Factor string
+	Baseline         bool // there is a singleton to compare with
 	Columns          []string
 	Rows             []row
 	Shares           []shareRow
@@ -39,6 +40,7 @@ func compareSetups(groups []group) (setups, []figure, [][]string) {
 	first := groups[0]
 	s := setups{Scenario: first.Scenario, Factor: number(first.LoadFactor)}
 	baseline := slices.IndexFunc(groups, func(g group) bool { return g.Setup == "singleton" })
+	s.Baseline = baseline >= 0 && len(groups) > 1
 	for _, g := range groups {
 		s.Columns = append(s.Columns, fmt.Sprintf("%s (%d×)", g.name(), len(g.runs)))
 		for _, r := range g.runs {
@@ -70,6 +72,9 @@ func compareSetups(groups []group) (setups, []figure, [][]string) {
 		if any {
 			s.Rows = append(s.Rows, r)
 		}
+	}
+	if len(groups) == 1 {
+		return s, nil, measurementTable(groups)
 	}
 	return s, []figure{
 		stacked(groups, "cpu", "CPU, mean of the run", "cpu"),

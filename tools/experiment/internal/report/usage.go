@@ -90,8 +90,11 @@ type share struct {
 }
 
 // shares returns each instance's part of the reconciliations, and how far the one that is off the most is from an equal part,
-// in relation to it.
+// in relation to it. There is nothing to say when instances came and went.
 func (r *results) shares() (all []share, deviation float64) {
+	if len(r.run.Events) > 0 && !r.run.ToTheLimit {
+		return nil, 0
+	}
 	sum := 0.0
 	for _, s := range r.sorted("work-by-instance") {
 		if len(s.Values) > 0 {
