@@ -18,12 +18,13 @@ import (
 )
 
 // checkAll checks that every object is with the owner of its key and was worked on by it, that no two shards ever worked on
-// one at the same time, and that the sharder has changed nothing but its labels.
+// one at the same time or wrote to one that was not theirs, and that the sharder has changed nothing but its labels.
 func (w *world) checkAll(shards ...string) {
 	w.Helper()
 	w.settle(shards...)
 	w.workedOn(time.Time{})
 	w.noOverlaps()
+	w.noLateWrites()
 	w.labelsOnly()
 }
 
@@ -93,13 +94,21 @@ func (w *world) noOverlapsIn(intervals []record.Interval) {
 	if len(intervals) == 0 {
 		w.Error("no shard has worked on anything")
 	}
-	overlaps := record.Overlaps(intervals, died)
+	overlaps := record.Overlaps(w.withoutHangs(intervals), died)
 	for i, o := range overlaps {
 		if i == 10 {
 			w.Errorf("and %d more", len(overlaps)-i)
 			break
 		}
 		w.Error(o)
+	}
+}
+
+// noLateWrites checks that no shard wrote to an object that another one had (G1).
+func (w *world) noLateWrites() {
+	w.Helper()
+	for _, late := range w.lateWrites() {
+		w.Error(late)
 	}
 }
 

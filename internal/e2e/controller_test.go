@@ -31,6 +31,9 @@ const (
 	shardVar = "CLUSTERRING_E2E_SHARD"
 	// workedBy, with the name of the ring, is the annotation that a shard writes on its objects.
 	workedBy = "worked-by.e2e.clusterring.dev/"
+	// wroteLast, with the name of the ring, is the annotation with the shard's name and what the user's data was when it
+	// worked on the object. So there is a write for each change by a user.
+	wroteLast = "wrote-last.e2e.clusterring.dev/"
 	// shardManager is the field manager of shards.
 	shardManager = "e2e-shard"
 )
@@ -43,6 +46,11 @@ type controller struct {
 	record   *record.Writer
 	duration time.Duration
 	writes   bool
+	// unconditional writes have no resource version, as those of a controller that is careless, and nothing but the fence
+	// keeps them from an object that has changed hands.
+	unconditional bool
+	// stubborn work goes on when the Lease is lost.
+	stubborn bool
 }
 
 // shardMain is a shard, in a process of its own.
@@ -57,6 +65,8 @@ func shardMain(args []string) int {
 	path := fs.String("record", "", "file to append the record to")
 	work := fs.Duration("work", 5*time.Millisecond, "how long work on an object takes")
 	writes := fs.Bool("writes", true, "write to objects")
+	unconditional := fs.Bool("unconditional", false, "write without a resource version")
+	fenced := fs.Bool("fenced", true, "write, and go on with work, only while the Lease is held")
 	_ = fs.Parse(args)
 
 	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr)))
@@ -75,7 +85,10 @@ func shardMain(args []string) int {
 		if err != nil {
 			return err
 		}
-		client, err := kubernetes.NewForConfig(s.RESTConfig())
+		if *fenced {
+			config = s.RESTConfig()
+		}
+		client, err := kubernetes.NewForConfig(config)
 		if err != nil {
 			return err
 		}
@@ -83,7 +96,7 @@ func shardMain(args []string) int {
 		if err != nil {
 			return err
 		}
-		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes}
+		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: !*fenced}
 		return errors.Join(s.Run(ctx, c.run), log.Close())
 	}()
 	if err != nil {
@@ -139,18 +152,24 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
+	if c.stubborn {
+		ctx = context.WithoutCancel(ctx)
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-time.After(c.duration):
 	}
-	key := workedBy + c.shard.Ring()
-	if !c.writes || object.Annotations[key] == c.shard.Name() {
+	by, last := workedBy+c.shard.Ring(), wroteLast+c.shard.Ring()
+	wrote := c.shard.Name() + " " + object.Data["changed"]
+	if !c.writes || object.Annotations[by] == c.shard.Name() && object.Annotations[last] == wrote {
 		return nil
 	}
-	change, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": object.UID, "resourceVersion": object.ResourceVersion, "annotations": map[string]string{key: c.shard.Name()},
-	}})
+	metadata := map[string]any{"uid": object.UID, "annotations": map[string]string{by: c.shard.Name(), last: wrote}}
+	if !c.unconditional {
+		metadata["resourceVersion"] = object.ResourceVersion
+	}
+	change, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return err
 	}

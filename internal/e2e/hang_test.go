@@ -151,10 +151,7 @@ func TestShardHangs(t *testing.T) {
 	w.create("before", 100, 4)
 	w.settle("a", "b")
 	tr := w.startTraffic(2, 20*time.Millisecond)
-	stopped := time.Now()
-	if err := hangs.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	resume := w.hang(hangs.Process)
 	testenv.Poll(t, settleTimeout, func(ctx context.Context) error {
 		objects, err := w.list(ctx)
 		for _, object := range objects {
@@ -164,10 +161,7 @@ func TestShardHangs(t *testing.T) {
 		}
 		return err
 	})
-	woken := time.Now()
-	if err := hangs.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	woken := resume()
 	select {
 	case <-hangs.Done():
 	case <-time.After(settleTimeout):
@@ -189,17 +183,7 @@ func TestShardHangs(t *testing.T) {
 		}
 	}
 
-	// What was under way when the process hung goes on when it wakes up, to find that it may not write. By the record, it was
-	// at work all the time.
-	intervals := w.intervals()
-	for i := range intervals {
-		switch {
-		case intervals[i].Worker != hangs.worker:
-		case intervals[i].Begin.After(woken):
-			t.Errorf("the shard that hung began to work after it woke up: %s", intervals[i])
-		case intervals[i].End.After(woken):
-			intervals[i].End = stopped
-		}
-	}
-	w.noOverlapsIn(intervals)
+	w.idleSince(hangs, woken)
+	w.noOverlaps()
+	w.noLateWrites()
 }

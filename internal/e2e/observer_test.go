@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +33,7 @@ type observer struct {
 	assigned map[assignment]time.Time // when an object was first seen with a shard of the ring
 	moves    map[string]int           // how often an object of the ring went from one shard to another
 	last     map[assignment]string    // the last shard
+	late     []string                 // what was written by a shard that no longer had the object
 }
 
 // assignment is an object in a ring.
@@ -39,7 +42,7 @@ type assignment struct {
 	ring string
 }
 
-func newObserver(t *testing.T, namespace string) *observer {
+func newObserver(t *testing.T, cluster *testenv.Cluster, namespace string) *observer {
 	t.Helper()
 	config := cluster.Config()
 	config.Wrap(watchwait.Wrap(nil)) // so that it sees what happens right after an outage of the API server
@@ -53,13 +56,13 @@ func newObserver(t *testing.T, namespace string) *observer {
 		objects:  informer.Lister(),
 		assigned: map[assignment]time.Time{}, moves: map[string]int{}, last: map[assignment]string{},
 	}
-	see := func(obj any) {
-		if object, ok := obj.(*metav1.PartialObjectMetadata); ok {
-			o.see(object)
-		}
-	}
 	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: see, UpdateFunc: func(_, obj any) { see(obj) },
+		AddFunc: func(obj any) { o.see(obj.(*metav1.PartialObjectMetadata)) },
+		UpdateFunc: func(old, obj any) {
+			before, after := old.(*metav1.PartialObjectMetadata), obj.(*metav1.PartialObjectMetadata)
+			o.see(after)
+			o.compare(before, after)
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +93,34 @@ func (o *observer) see(object *metav1.PartialObjectMetadata) {
 		}
 		o.last[a] = shard
 	}
+}
+
+// compare finds out about a write of a shard to an object that another one has. A shard never changes the assignment in the
+// write in which it leaves its name, so this is one whose assignment is as it was before.
+func (o *observer) compare(before, after *metav1.PartialObjectMetadata) {
+	if before.UID != after.UID {
+		return // deleted and created again, while the watch was down
+	}
+	for key, wrote := range after.Annotations {
+		ring, ok := strings.CutPrefix(key, wroteLast)
+		if !ok || wrote == before.Annotations[key] {
+			continue
+		}
+		label := v1alpha1.ShardLabel(ring)
+		author, _, _ := strings.Cut(wrote, " ")
+		if shard := after.Labels[label]; shard != author && shard == before.Labels[label] {
+			o.mu.Lock()
+			o.late = append(o.late, fmt.Sprintf("%s wrote to %s, which was with %q (resource version %s)", author, after.Name, shard, after.ResourceVersion))
+			o.mu.Unlock()
+		}
+	}
+}
+
+// lateWrites returns what was written by shards that no longer had the object.
+func (o *observer) lateWrites() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.late)
 }
 
 // assignedAt returns when the object was first seen with a shard of the ring.

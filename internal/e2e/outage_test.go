@@ -13,7 +13,7 @@ import (
 // stopAPIServer stops the API server until the returned func is called, or the test ends.
 func (w *world) stopAPIServer() (start func()) {
 	w.Helper()
-	cluster.RequireControl(w.T)
+	w.cluster.RequireControl(w.T)
 	stopped := true
 	start = func() {
 		w.Helper()
@@ -22,13 +22,13 @@ func (w *world) stopAPIServer() (start func()) {
 		if !stopped {
 			return
 		}
-		if err := cluster.StartAPIServer(ctx); err != nil {
+		if err := w.cluster.StartAPIServer(ctx); err != nil {
 			w.Fatal(err)
 		}
 		stopped = false
 	}
 	w.Cleanup(start)
-	if err := cluster.StopAPIServer(w.Context()); err != nil {
+	if err := w.cluster.StopAPIServer(w.Context()); err != nil {
 		w.Fatal(err)
 	}
 	return start

@@ -44,7 +44,7 @@ func (w *world) startSharder(args ...string) *sharder {
 	p, err := w.group.Start(procs.Spec{
 		Name: name, Path: sharderBinary, Env: []string{"POD_NAME=" + name},
 		Args: append([]string{
-			"--kubeconfig=" + cluster.KubeconfigPath, "--namespace=" + w.system,
+			"--kubeconfig=" + w.cluster.KubeconfigPath, "--namespace=" + w.system,
 			"--webhook-bind-address=" + w.webhook, "--webhook-url=https://" + w.webhook, "--permit-port-sharing",
 			"--metrics-bind-address=" + metrics,
 		}, args...),

@@ -93,22 +93,28 @@ func (w *world) waitAssigned(births []birth, timeout time.Duration) (longest tim
 
 // traffic are clients that create, change and delete objects until they are stopped.
 type traffic struct {
-	created, changed, deleted int
-	stop                      func() // can be called more than once
+	created, changed, deleted, failed int
+	stop                              func() // can be called more than once
 }
 
 // startTraffic starts clients, none of whose requests may fail (G3). The counts are valid after stop.
 func (w *world) startTraffic(clients int, pause time.Duration) *traffic {
+	return w.startTrafficWith(clients, pause, nil)
+}
+
+// startTrafficWith is startTraffic while requests may fail with certain errors: clients then go on with the next object.
+func (w *world) startTrafficWith(clients int, pause time.Duration, mayFail func(error) bool) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &traffic{}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for c := range clients {
 		wg.Go(func() {
-			created, changed, deleted := w.client(ctx, fmt.Sprintf("traffic-%d", c), pause)
+			one := w.client(ctx, fmt.Sprintf("traffic-%d", c), pause, mayFail)
 			mu.Lock()
 			defer mu.Unlock()
-			tr.created, tr.changed, tr.deleted = tr.created+created, tr.changed+changed, tr.deleted+deleted
+			tr.created, tr.changed, tr.deleted = tr.created+one.created, tr.changed+one.changed, tr.deleted+one.deleted
+			tr.failed += one.failed
 		})
 	}
 	tr.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
@@ -117,8 +123,8 @@ func (w *world) startTraffic(clients int, pause time.Duration) *traffic {
 }
 
 // client creates objects, changes one that it created earlier for each, and deletes every third of those again. It finishes
-// what it has begun.
-func (w *world) client(ctx context.Context, prefix string, pause time.Duration) (created, changed, deleted int) {
+// what it has begun, and ends when a request fails that may not.
+func (w *world) client(ctx context.Context, prefix string, pause time.Duration, mayFail func(error) bool) (tr traffic) {
 	objects := w.kube.CoreV1().ConfigMaps(w.namespace)
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
@@ -126,27 +132,36 @@ func (w *world) client(ctx context.Context, prefix string, pause time.Duration) 
 	for i := 0; ; i++ {
 		select {
 		case <-ctx.Done():
-			return created, changed, deleted
+			return tr
 		case <-ticker.C:
 		}
 		name := func(i int) string { return fmt.Sprintf("%s-%d", prefix, i) }
-		if _, err := w.createOne(whole, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name(i)}}); err != nil {
-			w.Errorf("create %s: %v", name(i), err)
-			return created, changed, deleted
-		}
-		created++
 		old := i / 2
+		what, count, do := "change "+name(old), &tr.changed, func() error {
+			change := fmt.Appendf(nil, `{"data":{"changed":"%d"}}`, i)
+			_, err := objects.Patch(whole, name(old), types.MergePatchType, change, metav1.PatchOptions{})
+			return err
+		}
 		if old%3 == 0 && i%2 == 1 {
-			if err := objects.Delete(whole, name(old), metav1.DeleteOptions{}); err != nil {
-				w.Errorf("delete %s: %v", name(old), err)
+			what, count, do = "delete "+name(old), &tr.deleted, func() error {
+				return objects.Delete(whole, name(old), metav1.DeleteOptions{})
 			}
-			deleted++
-			continue
 		}
-		change := fmt.Appendf(nil, `{"data":{"changed":"%d"}}`, i)
-		if _, err := objects.Patch(whole, name(old), types.MergePatchType, change, metav1.PatchOptions{}); err != nil {
-			w.Errorf("change %s: %v", name(old), err)
+		_, err := w.createOne(whole, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name(i)}})
+		if err == nil {
+			tr.created++
+			err = do()
+		} else {
+			what, count = "create "+name(i), nil
 		}
-		changed++
+		switch {
+		case err == nil:
+			*count++
+		case mayFail != nil && mayFail(err):
+			tr.failed++
+		default:
+			w.Errorf("%s: %v", what, err)
+			return tr
+		}
 	}
 }

@@ -27,8 +27,9 @@ import (
 // world is what one test has to itself: a ring for the ConfigMaps of a namespace, and the processes that it starts.
 type world struct {
 	*testing.T
-	kube  kubernetes.Interface
-	rings versioned.Interface
+	cluster *testenv.Cluster
+	kube    kubernetes.Interface
+	rings   versioned.Interface
 	*observer
 
 	group     *procs.Group
@@ -41,12 +42,19 @@ type world struct {
 	mu       sync.Mutex
 	sharders []*sharder
 	shards   []*shardProcess
+	hangs    []hang
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	testenv.Require(t, cluster)
-	w := &world{T: t, dir: t.ArtifactDir(), system: cluster.Namespace(t), namespace: cluster.Namespace(t), ring: testenv.Name(t)}
+	return newWorldOn(t, cluster)
+}
+
+// newWorldOn is newWorld on a certain control plane.
+func newWorldOn(t *testing.T, cluster *testenv.Cluster) *world {
+	t.Helper()
+	w := &world{T: t, cluster: cluster, dir: t.ArtifactDir(), system: cluster.Namespace(t), namespace: cluster.Namespace(t), ring: testenv.Name(t)}
 	var err1, err2, err3 error
 	w.kube, err1 = kubernetes.NewForConfig(cluster.Config())
 	w.rings, err2 = versioned.NewForConfig(cluster.Config())
@@ -55,7 +63,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.createRing(w.ring)
-	w.observer = newObserver(t, w.namespace)
+	w.observer = newObserver(t, cluster, w.namespace)
 	w.group = procs.NewGroup()
 	t.Cleanup(func() {
 		if err := w.group.Stop(10 * time.Second); err != nil {
@@ -184,7 +192,7 @@ func (w *world) launchShard(ring, name string, args ...string) (*shardProcess, e
 	p, err := w.group.Start(procs.Spec{
 		Name: process, Path: self, Env: []string{shardVar + "=1"},
 		Args: append([]string{
-			"--kubeconfig=" + cluster.KubeconfigPath, "--ring=" + ring, "--name=" + name, "--identity=" + identity,
+			"--kubeconfig=" + w.cluster.KubeconfigPath, "--ring=" + ring, "--name=" + name, "--identity=" + identity,
 			"--namespace=" + w.system, "--record=" + filepath.Join(w.dir, process+".record"),
 		}, args...),
 		LogFile: filepath.Join(w.dir, process+".log"),

@@ -25,7 +25,7 @@ type Options struct {
 	RuntimeConfig []string        // APIs to serve, like "api/alpha=true"
 
 	// Additional flags, with both dashes.
-	APIServerArgs, ControllerManagerArgs []string
+	EtcdArgs, APIServerArgs, ControllerManagerArgs []string
 
 	// WithoutControllerManager starts a little faster. Namespaces are then never emptied, Deployments have no effect.
 	WithoutControllerManager bool
@@ -46,6 +46,9 @@ func (o Options) flags() []string {
 	if len(o.RuntimeConfig) > 0 {
 		flags = append(flags, "--runtime-config="+strings.Join(o.RuntimeConfig, ","))
 	}
+	for _, arg := range o.EtcdArgs {
+		flags = append(flags, "--etcd-arg="+arg)
+	}
 	for _, arg := range o.APIServerArgs {
 		flags = append(flags, "--apiserver-arg="+arg)
 	}
@@ -60,5 +63,5 @@ func (o Options) flags() []string {
 
 // needsOwn reports whether the options ask for something that an existing cluster may not have.
 func (o Options) needsOwn() bool {
-	return len(o.FeatureGates)+len(o.RuntimeConfig)+len(o.APIServerArgs)+len(o.ControllerManagerArgs) > 0
+	return len(o.FeatureGates)+len(o.RuntimeConfig)+len(o.EtcdArgs)+len(o.APIServerArgs)+len(o.ControllerManagerArgs) > 0
 }

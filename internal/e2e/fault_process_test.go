@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+)
+
+// slowWork has shards be in the middle of some work at any time, and their writes depend on nothing but the fence.
+var slowWork = []string{"--work=200ms", "--unconditional"}
+
+// TestFaultCrash: processes are killed.
+func TestFaultCrash(t *testing.T) {
+	for name, f := range map[string]fault{
+		"a shard": {inject: func(s *system) { s.kill(s.shard("b").Process) }},
+		"a shard, again and again": {inject: func(s *system) {
+			for range 5 {
+				s.kill(s.shard("b").Process)
+				s.waitForMore(10)
+			}
+		}},
+		"all shards": {inject: func(s *system) {
+			s.kill(s.shard("a").Process, s.shard("b").Process, s.shard("c").Process)
+		}},
+		"the sharder that leads": {inject: func(s *system) {
+			s.kill(s.leader(s.sharders...).Process)
+			s.waitReady(s.startSharder(shortLease...))
+		}},
+		"both sharders": {inject: func(s *system) {
+			s.kill(s.sharders[0].Process, s.sharders[1].Process)
+			s.outlast(leaseDuration)
+			s.waitReady(s.startSharder(shortLease...), s.startSharder(shortLease...))
+		}},
+		"everything": {inject: func(s *system) {
+			s.kill(s.sharders[0].Process, s.shard("a").Process, s.shard("b").Process, s.sharders[1].Process, s.shard("c").Process)
+			s.waitReady(s.startSharder(shortLease...))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { runFault(t, cluster, f) })
+	}
+}
+
+// TestFaultHang: processes hang (SIGSTOP) for longer than their Leases, and wake up.
+func TestFaultHang(t *testing.T) {
+	for name, f := range map[string]fault{
+		"a shard": {shardArgs: slowWork, moves: true, inject: func(s *system) {
+			b := s.shard("b")
+			resume := s.hang(b.Process)
+			s.waitEmpty("b")
+			s.waitForMore(20)
+			s.endsWithoutWork(b, resume())
+		}},
+		"a shard, for less than its Lease": {shardArgs: slowWork, inject: func(s *system) {
+			b := s.shard("b")
+			moved := s.moved(s.ring)
+			resume := s.hang(b.Process)
+			s.outlast(leaseDuration / 6)
+			resume()
+			s.outlast(leaseDuration)
+			if !b.Running() {
+				s.Errorf("%s has ended: %v", b.Name(), b.Err())
+			}
+			if n := s.moved(s.ring) - moved; n > 0 {
+				s.Errorf("%d objects have moved", n)
+			}
+		}},
+		"all shards": {shardArgs: slowWork, inject: func(s *system) {
+			a, b, c := s.shard("a"), s.shard("b"), s.shard("c")
+			resumeA, resumeB, resumeC := s.hang(a.Process), s.hang(b.Process), s.hang(c.Process)
+			s.outlast(outlasting)
+			s.endsWithoutWork(a, resumeA())
+			s.endsWithoutWork(b, resumeB())
+			s.endsWithoutWork(c, resumeC())
+		}},
+		"the sharder that leads": {inject: func(s *system) {
+			leader := s.leader(s.sharders...)
+			resume := s.hang(leader.Process)
+			s.leader(s.others(leader)...)
+			resume()
+			s.lostLead(leader)
+		}},
+		"both sharders": {inject: func(s *system) {
+			leader := s.leader(s.sharders...)
+			resume, resumeOther := s.hang(leader.Process), s.hang(s.others(leader)[0].Process)
+			s.outlast(outlasting)
+			resume()
+			resumeOther()
+			s.lostLead(leader)
+		}},
+		"a shard, and the sharder that leads": {shardArgs: slowWork, moves: true, inject: func(s *system) {
+			b, leader := s.shard("b"), s.leader(s.sharders...)
+			resumeShard := s.hang(b.Process)
+			resumeLeader := s.hang(leader.Process)
+			s.leader(s.others(leader)...)
+			s.waitEmpty("b")
+			resumeLeader()
+			s.endsWithoutWork(b, resumeShard())
+			s.lostLead(leader)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { runFault(t, cluster, f) })
+	}
+}
+
+// TestHangWithoutFence: what the fence is for, and whether these tests would notice. A shard without one wakes up in the middle
+// of its work, and writes to objects that others have.
+func TestHangWithoutFence(t *testing.T) {
+	s := newSystem(t, cluster, fault{shardArgs: append([]string{"--fenced=false"}, slowWork...)})
+	tr := s.startTraffic(2, 15*time.Millisecond)
+	s.waitForMore(20)
+	b := s.shard("b")
+	resume := s.hang(b.Process)
+	s.waitEmpty("b")
+	s.waitForMore(20)
+	resume()
+	s.waitEnded(b.Process)
+	testenv.Poll(t, settleTimeout, func(context.Context) error {
+		if len(s.lateWrites()) == 0 {
+			return errors.New("no late write was noticed")
+		}
+		return nil
+	})
+	tr.stop()
+	t.Logf("noticed: %s", s.lateWrites())
+}
+
+// endsWithoutWork waits until a shard that woke up too late has ended, and checks that it did nothing more.
+func (s *system) endsWithoutWork(p *shardProcess, woken time.Time) {
+	s.Helper()
+	s.waitEnded(p.Process)
+	if err := says(p.Process, "lost: "); err != nil {
+		s.Error(err)
+	}
+	s.idleSince(p, woken)
+}
+
+// lostLead waits until a replica that woke up too late knows that it does not lead any more.
+func (s *system) lostLead(r *sharder) {
+	s.Helper()
+	testenv.Poll(s.T, settleTimeout, func(context.Context) error { return says(r.Process, "Lost the lead") })
+}
