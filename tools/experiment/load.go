@@ -34,7 +34,7 @@ type loadOptions struct {
 	duration                      time.Duration
 	themes                        []string
 	seed                          uint64
-	inFlight                      int
+	idle, inFlight                int
 }
 
 func newLoadCommand() *cobra.Command {
@@ -50,6 +50,7 @@ func newLoadCommand() *cobra.Command {
 	fs.DurationVar(&o.duration, "duration", time.Minute, "how long there is load")
 	fs.StringSliceVar(&o.themes, "themes", nil, "Themes that Websites have, two at least")
 	fs.Uint64Var(&o.seed, "seed", 1, "decides all random choices")
+	fs.IntVar(&o.idle, "idle", 0, "Websites that are created before the load begins, and then left alone")
 	fs.IntVar(&o.inFlight, "in-flight", 0, "how many requests of each kind may be under way (default 100)")
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:8080", "where metrics and the status are served, `host:port`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) }
@@ -58,7 +59,7 @@ func newLoadCommand() *cobra.Command {
 
 func (o *loadOptions) run(ctx context.Context) error {
 	cfg := load.Config{
-		Namespace: o.namespace, Themes: o.themes, Seed: o.seed, InFlight: o.inFlight, Load: scenario.Load{Duration: o.duration},
+		Namespace: o.namespace, Themes: o.themes, Seed: o.seed, Idle: o.idle, InFlight: o.inFlight, Load: scenario.Load{Duration: o.duration},
 	}
 	var errs []error
 	for _, rate := range []struct {

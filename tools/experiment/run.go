@@ -47,6 +47,7 @@ type runOptions struct {
 	places
 	setup                   string
 	instances, workers      int
+	idle                    int
 	duration, latency       time.Duration
 	factor                  float64
 	repeat                  int
@@ -67,6 +68,7 @@ func newRunCommand() *cobra.Command {
 	fs.IntVar(&o.workers, "workers", 0, "workers of each instance (default: the scenario's, or the operator's)")
 	fs.DurationVar(&o.duration, "duration", 0, "how long there is load (default: the scenario's)")
 	fs.Float64Var(&o.factor, "load-factor", 0, "how much load there is, as a part of the thesis' (default: the scenario's)")
+	fs.IntVar(&o.idle, "idle", 0, "Websites that are there before the load, and that nobody touches: they need memory and nothing else")
 	fs.DurationVar(&o.latency, "api-latency", 0, "latency that is added to each round trip of an operator to the API server; of a sharder, 2 ms at most (default: the scenario's)")
 	fs.IntVar(&o.repeat, "repeat", 1, "how often the scenario is carried out")
 	fs.StringVar(&o.out, "out", "", "the `directory` for what is found out; with --repeat, for a directory of each run (default _artifacts/experiments/SCENARIO-TIME)")
@@ -120,6 +122,9 @@ func (o *runOptions) fit(name string, given func(flag string) bool) (scenario.Sc
 	}
 	if given("workers") {
 		s.Workers = o.workers
+	}
+	if given("idle") {
+		s.Idle = o.idle
 	}
 	if given("duration") {
 		s.Duration = o.duration

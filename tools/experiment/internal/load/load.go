@@ -35,6 +35,8 @@ type Config struct {
 	// Themes are the names of the Themes that Websites have, one of them at random. Two at least, so that a Website can
 	// change. Required.
 	Themes []string
+	// Idle is how many Websites are created before the load, and then left alone: load in the number of objects only.
+	Idle int
 	// Seed decides all random choices.
 	Seed uint64
 	// InFlight is how many requests of each kind may be under way. Default: 100.
@@ -78,6 +80,9 @@ func New(cfg Config) (*Load, error) {
 	if cfg.Load.Duration <= 0 {
 		errs = append(errs, fmt.Errorf("a duration of %s", cfg.Load.Duration))
 	}
+	if cfg.Idle < 0 {
+		errs = append(errs, fmt.Errorf("%d idle Websites", cfg.Idle))
+	}
 	if len(cfg.Themes) < 2 {
 		errs = append(errs, fmt.Errorf("%d themes: there must be two at least", len(cfg.Themes)))
 	}
@@ -103,7 +108,11 @@ func New(cfg Config) (*Load, error) {
 func (l *Load) Run(ctx context.Context) error {
 	factory := externalversions.NewSharedInformerFactoryWithOptions(l.cfg.Client, 0, externalversions.WithNamespace(l.cfg.Namespace))
 	informer := factory.Webhosting().V1alpha1().Websites().Informer()
-	see := func(obj any) { l.tracker.seen(obj.(*v1alpha1.Website), time.Now()) }
+	see := func(obj any) {
+		if l.hasBegun() {
+			l.tracker.seen(obj.(*v1alpha1.Website), time.Now())
+		}
+	}
 	handle, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    see,
 		UpdateFunc: func(_, obj any) { see(obj) },
@@ -126,6 +135,9 @@ func (l *Load) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), handle.HasSynced) {
 		return nil
 	}
+	if err := l.createIdle(ctx, factory.Webhosting().V1alpha1().Websites().Lister()); err != nil {
+		return err
+	}
 	close(l.ready)
 	l.generate(ctx)
 	<-ctx.Done()
@@ -142,7 +154,7 @@ func (l *Load) Ready() <-chan struct{} { return l.ready }
 func (l *Load) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{Began: l.began, Ended: l.ended, Websites: l.websites.count(), Unfinished: l.tracker.unfinished()}
+	s := Status{Began: l.began, Ended: l.ended, Websites: l.cfg.Idle + l.websites.count(), Unfinished: l.tracker.unfinished()}
 	s.Operations, s.Errors = l.metrics.snapshot()
 	return s
 }
@@ -196,16 +208,20 @@ func (l *Load) whileThereAre(rate scenario.Profile, times func(n int) float64) f
 func (l *Load) create(ctx context.Context) {
 	site := l.websites.create()
 	begun := time.Now()
-	created, err := l.client.Create(ctx, &v1alpha1.Website{
-		ObjectMeta: metav1.ObjectMeta{Name: site.name, Labels: map[string]string{v1alpha1.LabelLoadTest: "true"}},
-		Spec:       v1alpha1.WebsiteSpec{Theme: site.theme},
-	}, metav1.CreateOptions{})
+	created, err := l.client.Create(ctx, newWebsite(site), metav1.CreateOptions{})
 	l.metrics.done(ctx, Generator, err)
 	if err != nil {
 		return
 	}
 	l.tracker.requested(created.UID, created.Generation, begun)
 	l.websites.add(site)
+}
+
+func newWebsite(site *website) *v1alpha1.Website {
+	return &v1alpha1.Website{
+		ObjectMeta: metav1.ObjectMeta{Name: site.name, Labels: map[string]string{v1alpha1.LabelLoadTest: "true"}},
+		Spec:       v1alpha1.WebsiteSpec{Theme: site.theme},
+	}
 }
 
 func (l *Load) mutate(ctx context.Context) {
@@ -235,6 +251,13 @@ func (l *Load) delete(ctx context.Context) {
 	}
 	err := l.client.Delete(ctx, site.name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)})
 	l.metrics.done(ctx, Deleter, err)
+}
+
+// hasBegun tells whether the load has.
+func (l *Load) hasBegun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.began.IsZero()
 }
 
 // set notes the present time.

@@ -44,6 +44,8 @@ type Scenario struct {
 	// Instances is how many there are unless the user says, Workers how many workers each has; 0 leaves that to the
 	// operator.
 	Instances, Workers int
+	// Idle is how many Websites there are before the load, which nobody touches.
+	Idle int
 	// Factor, Duration and Latency are what fits on a machine with two cores.
 	Factor            float64
 	Duration, Latency time.Duration
@@ -146,6 +148,7 @@ func (s Scenario) Validate() error {
 	}
 	check(s.Instances >= 1 && s.Instances <= 100, "%d instances: there must be 1 to 100", s.Instances)
 	check(s.Workers >= 0, "%d workers", s.Workers)
+	check(s.Idle >= 0 && s.Idle <= 100_000, "%d idle Websites", s.Idle)
 	check(s.Factor > 0, "a load factor of %v", s.Factor)
 	check(s.Duration >= 5*time.Second && s.Duration <= 24*time.Hour, "a duration of %s: it must be at least 5s", s.Duration)
 	check(s.Latency >= 0 && s.Latency <= 10*time.Second, "a latency of %s", s.Latency)

@@ -37,13 +37,13 @@ func startGenerator(ctx context.Context, cfg Config, asked scenario.Load, kubeco
 		Args: []string{
 			"load", "--kubeconfig=" + kubeconfig, "--namespace=" + namespace, "--listen=" + address,
 			"--create=" + asked.Create.String(), "--delete=" + asked.Delete.String(), "--mutate=" + asked.Mutate.String(),
-			"--duration=" + asked.Duration.String(), "--themes=" + strings.Join(themes, ","), "--seed=" + strconv.FormatUint(cfg.Seed, 10),
+			"--duration=" + asked.Duration.String(), "--themes=" + strings.Join(themes, ","), "--seed=" + strconv.FormatUint(cfg.Seed, 10), "--idle=" + strconv.Itoa(cfg.Scenario.Idle),
 		},
 	})
 	if err != nil {
 		return g, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(cfg.Scenario.Idle)*time.Second/5)
 	defer cancel()
 	return g, g.process.Ready(ctx, procs.HTTP(g.client, g.url("/readyz")))
 }

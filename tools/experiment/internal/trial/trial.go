@@ -160,6 +160,9 @@ func (t *trial) loadIt(ctx context.Context) error {
 		return err
 	}
 	asked := t.cfg.Scenario.Load()
+	if n := t.cfg.Scenario.Idle; n > 0 {
+		t.event("%d Websites are created that nobody touches afterwards", n)
+	}
 	var err error
 	if t.generator, err = startGenerator(ctx, t.cfg, asked, kubeconfig, t.namespace, t.path("logs", "load.log"), t.installed.Themes); err != nil {
 		return err
