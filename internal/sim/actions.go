@@ -6,13 +6,14 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/internal/simapi"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // step is the beginning or the end of an action.
@@ -36,7 +37,13 @@ func (w *World) steps() []step {
 }
 
 func (w *World) do(a Action) {
-	k := w.keepers[a.Target]
+	k, ok := w.keepers[a.Target]
+	switch a.Kind {
+	case network, crash, stop, down, reset:
+		if !ok {
+			return // a plan that was shortened may speak of a shard that never joined
+		}
+	}
 	switch a.Kind {
 	case network:
 		k.set(a.Conditions)
@@ -57,6 +64,10 @@ func (w *World) do(a Action) {
 		w.server.SetLag(a.N, resourceNamed(a.Target), a.Conditions.Delay)
 	case admissionFor:
 		w.setAdmission(a.Conditions)
+	case join:
+		w.join(a.Target)
+	case leave:
+		w.leave(a.Target, a.N == 1)
 	default:
 		w.start(func() error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), time.Minute)
@@ -72,12 +83,23 @@ func (w *World) do(a Action) {
 
 // undo ends what lasts.
 func (w *World) undo(a Action) {
-	k := w.keepers[a.Target]
-	switch a.Kind {
-	case network:
+	k, ok := w.keepers[a.Target]
+	switch {
+	case a.Kind == network && ok:
 		k.set(Conditions{})
-	case down:
-		k.keepDown(false)
+	case a.Kind == down && ok:
+		_, shard := w.processes[a.Target]
+		k.keepDown(shard && !w.members[a.Target])
+	}
+	switch a.Kind {
+	case removeRing:
+		if err := w.makeRing(); err != nil && !apierrors.IsAlreadyExists(err) {
+			w.add("bug", "%v", err)
+		}
+	case moveOut:
+		if err := w.moveNamespace(true); err != nil {
+			w.add("bug", "%v", err)
+		}
 	case lag:
 		w.server.SetLag(a.N, resourceNamed(a.Target), 0)
 	case admissionFor:
@@ -96,7 +118,7 @@ func resourceNamed(name string) schema.GroupResource {
 
 // use does what a user does.
 func (w *World) use(ctx context.Context, a Action) error {
-	configs, name := w.user.CoreV1().ConfigMaps(namespace), objectName(a.N)
+	configs, name := w.user.CoreV1().ConfigMaps(namespaceOf(a.N)), objectName(a.N)
 	patch := func(format string, args ...any) error {
 		_, err := configs.Patch(ctx, name, types.MergePatchType, fmt.Appendf(nil, format, args...), metav1.PatchOptions{})
 		return err
@@ -105,7 +127,7 @@ func (w *World) use(ctx context.Context, a Action) error {
 	w.edits++
 	want := fmt.Sprint(w.edits)
 	w.mu.Unlock()
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{wanted: want}}
+	object := configMap(a.N, want)
 	switch a.Kind {
 	case create:
 		_, err := configs.Create(ctx, object, metav1.CreateOptions{})
@@ -120,19 +142,39 @@ func (w *World) use(ctx context.Context, a Action) error {
 		}
 		_, err := configs.Create(ctx, object, metav1.CreateOptions{})
 		return err
-	case unlabel:
+	case unlabel, steal:
 		present, err := configs.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		w.ledger.excuse(present.UID)
+		if a.Kind == steal {
+			return patch(`{"metadata":{"labels":{%q:%q}}}`, w.ledger.shardLabel, a.Target)
+		}
 		return patch(`{"metadata":{"labels":{%q:null}}}`, w.ledger.shardLabel)
 	case drain:
 		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
 	case removeChild:
-		return w.user.CoreV1().Secrets(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
 	case removeLease:
-		return w.user.CoordinationV1().Leases(shardNamespace).Delete(ctx, a.Target, metav1.DeleteOptions{})
+		// But not while the sharder holds it, because that is what keeps the shard from coming back while its objects are
+		// moved: a move that is under way then would meet the shard at work.
+		leases := w.user.CoordinationV1().Leases(shardNamespace)
+		lease, err := leases.Get(ctx, a.Target, metav1.GetOptions{})
+		if err != nil || ptr.Deref(lease.Spec.HolderIdentity, "") == v1alpha1.HolderSharder {
+			return err
+		}
+		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
+	case relabelLease:
+		_, err := w.user.CoordinationV1().Leases(shardNamespace).Patch(ctx, a.Target, types.MergePatchType,
+			fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, v1alpha1.LabelRing), metav1.PatchOptions{})
+		return err
+	case editRing:
+		return w.editRing()
+	case removeRing:
+		return w.rings().Delete(ctx, ringName, metav1.DeleteOptions{})
+	case moveOut:
+		return w.moveNamespace(false)
 	case removeWebhook:
 		return w.user.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, "clusterring-"+ringName, metav1.DeleteOptions{})
 	}

@@ -5,7 +5,9 @@
 //     sends writes;
 //   - G2: when all faults have ended, every object comes to the shard that the ring gives it to, and that shard knows it;
 //   - G3: the sharder writes nothing but the two labels, and no request of a user fails;
-//   - G4: no child leaves a shard while that works on its owner, and in the end children are with their owners.
+//   - G4: no child leaves a shard while that works on its owner, and in the end children are with their owners. That an
+//     object leaves a child behind for a moment is counted and has to be rare: see Result;
+//   - G5: without faults, a shard that joins or leaves moves about its part of the objects, and none between others.
 //
 // The shards are pkg/shard with its lease, fence, informers and handover; the replicas are pkg/sharder as a whole, but for
 // the TLS server: requests for admission go straight to its handler. Their clients are those of client-go.
@@ -15,6 +17,12 @@
 // A Plan is data: how many shards, replicas and objects there are, and a list of Actions with the time of each. NewPlan makes
 // one from a seed, and Run carries it out. A plan that fails can be shortened by leaving out actions (Simplify), and is then
 // short enough to be read.
+//
+// # What is assumed
+//
+// Nobody deletes a Lease while the sharder holds it, and a Lease of a shard that is gone for good keeps the label of its ring, or
+// is deleted by somebody in the end. Guarantees do not cover an object whose shard label somebody has changed by hand, but it
+// has to get well, too.
 //
 // # What is approximated
 //

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,16 +29,36 @@ type ledger struct {
 	mu      sync.Mutex
 	working map[types.UID]map[worker]int
 	at      map[types.UID]string // the shard of each object, as stored
+	// families has the children of each object, and since when each is at its shard.
+	families map[types.UID]map[types.UID]child
 	// excused are objects that a user has moved by hand.
 	excused map[types.UID]bool
 	syncs   int
 	moves   int
+	// departures is how many objects with children have gone to another shard, and splits how many of them left one behind.
+	departures, splits int
+	// flows is how many main objects have gone from one shard to another.
+	flows map[Flow]int
 }
+
+// Flow is from one shard to another.
+type Flow struct{ From, To string }
+
+// child is a child at a shard.
+type child struct {
+	name, at string
+	since    time.Time
+}
+
+// known is how long a child must have been at a shard for the shard to know it in any case. A shard lets go of the children
+// that it knows.
+const known = 15 * time.Second
 
 func newLedger(f *findings, ring string) *ledger {
 	return &ledger{
 		findings: f, shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
-		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, excused: map[types.UID]bool{},
+		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{},
+		flows: map[Flow]int{},
 	}
 }
 
@@ -116,10 +137,6 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, object.GetLabels()[l.drainLabel] != "")
 		l.at[uid] = after
 	}
-	if old == nil || new == nil || before == after || before == "" {
-		return
-	}
-	l.moves++
 	family, guarantee := uid, "G1"
 	if r.GroupVersionResource == children {
 		ref := metav1.GetControllerOfNoCopy(&object)
@@ -127,14 +144,44 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 			return
 		}
 		family, guarantee = ref.UID, "G4"
+		l.follow(family, uid, name, before, after, new != nil)
+	}
+	if old == nil || new == nil || before == after || before == "" {
+		return
+	}
+	l.moves++
+	if family == uid {
+		l.flows[Flow{before, after}]++
 	}
 	if l.excused[uid] || l.excused[family] {
 		return
+	}
+	for _, c := range l.families[uid] {
+		if time.Since(c.since) > known || c.at != before {
+			l.departures++
+		}
+		if time.Since(c.since) > known && c.at == before {
+			l.splits++
+			l.say("!!! %s goes from %s to %q, and leaves %s behind", name, before, after, c.name)
+		}
 	}
 	for w := range l.working[family] {
 		if w.shard() == before && w.acts() {
 			l.add(guarantee, "%s leaves %s for %q while %s works on its family", name, before, after, w.id())
 		}
+	}
+}
+
+// follow notes where a child is.
+func (l *ledger) follow(family, uid types.UID, name, before, after string, exists bool) {
+	switch {
+	case !exists:
+		delete(l.families[family], uid)
+	case before != after || l.families[family] == nil:
+		if l.families[family] == nil {
+			l.families[family] = map[types.UID]child{}
+		}
+		l.families[family][uid] = child{name, after, time.Now()}
 	}
 }
 

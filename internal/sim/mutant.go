@@ -2,9 +2,11 @@ package sim
 
 import (
 	"context"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/pkg/shard"
 )
@@ -19,6 +21,8 @@ type Mutant struct {
 	Deaf bool
 	// Hasty lets go of an object as soon as it is asked, also while it works on it.
 	Hasty bool
+	// OwnerFirst lets go of an object before its children.
+	OwnerFirst bool
 	// Blind writes labels in the sharder's name without the version that the decision was made on.
 	Blind bool
 }
@@ -35,6 +39,12 @@ func (m Mutant) tweak(restrict func(*metav1.ListOptions)) func(*metav1.ListOptio
 func (m Mutant) handOver(ctx context.Context, c *controller, config *corev1.ConfigMap) (bool, error) {
 	if m.Deaf || m.Unrestricted {
 		return false, nil
+	}
+	if m.OwnerFirst && config.Labels[c.ledger.shardLabel] == c.shard() && config.Labels[c.ledger.drainLabel] != "" {
+		patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"labels":{%q:null,%q:null}}}`,
+			config.ResourceVersion, c.ledger.shardLabel, c.ledger.drainLabel)
+		_, err := c.client.CoreV1().ConfigMaps(config.Namespace).Patch(ctx, config.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return true, err
 	}
 	return c.lib.HandOver(ctx, config, shard.Patch(c.client.CoreV1().ConfigMaps(config.Namespace).Patch))
 }

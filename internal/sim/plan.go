@@ -27,6 +27,13 @@ const (
 	removeChild   = "delete-child"
 	removeLease   = "delete-lease" // of the target
 	removeWebhook = "delete-webhook-configuration"
+	steal         = "steal"         // object N: a user gives it to the target by hand
+	relabelLease  = "relabel-lease" // of the target: it is of no ring
+	editRing      = "edit-ring"
+	removeRing    = "delete-ring"   // for a while
+	moveOut       = "namespace-out" // some objects are not the ring's for a while
+	join          = "join"          // the target becomes a shard
+	leave         = "leave"         // the target ceases to be one, gracefully, or by a crash if N is 1
 )
 
 // Action is one thing that happens. What lasts ends after For.
@@ -42,7 +49,10 @@ func (a Action) String() string {
 	text := fmt.Sprintf("%8s %s", a.At.Round(time.Millisecond), a.Kind)
 	if a.Target != "" {
 		text += " " + a.Target
-	} else {
+	}
+	if a.Kind == leave && a.N == 1 {
+		text += " by a crash"
+	} else if a.Kind != leave && a.Kind != join {
 		text += fmt.Sprintf(" %d", a.N)
 	}
 	if a.For > 0 {
@@ -109,7 +119,7 @@ func (p Plan) action(r *rand.Rand) Action {
 		target = replicaName(r.IntN(p.Replicas))
 	}
 	lasting := min(between(r, 0, 4*leaseDuration), p.Trouble-a.At)
-	switch r.IntN(20) {
+	switch r.IntN(24) {
 	case 0, 1, 2, 3, 4:
 		a.Kind, a.Target, a.For, a.Conditions = network, target, lasting, someConditions(r)
 	case 5, 6:
@@ -137,11 +147,17 @@ func (p Plan) action(r *rand.Rand) Action {
 		a.Kind, a.N = []string{unlabel, drain}[r.IntN(2)], object
 	case 18:
 		a.Kind, a.N = removeChild, object
-	case 19:
-		a.Kind, a.Target = removeLease, shard
-		if r.IntN(3) == 0 {
-			a.Kind, a.Target = removeWebhook, ""
+		if r.IntN(4) == 0 {
+			a.Kind, a.Target = steal, []string{shardName(r.IntN(p.Shards)), "nobody"}[r.IntN(2)]
 		}
+	case 19:
+		a.Kind, a.Target = []string{removeLease, relabelLease}[r.IntN(2)], shard
+	case 20:
+		a.Kind = []string{removeWebhook, editRing}[r.IntN(2)]
+	case 21:
+		a.Kind, a.For = []string{removeRing, moveOut}[r.IntN(2)], lasting
+	case 22, 23:
+		a.Kind, a.Target, a.N = []string{join, leave}[r.IntN(2)], shardName(r.IntN(p.Shards+2)), r.IntN(2)
 	}
 	return a
 }

@@ -12,11 +12,6 @@ import (
 )
 
 const (
-	ringName         = "ring"
-	namespace        = "objects"
-	shardNamespace   = "shards"
-	sharderNamespace = "clusterring-system"
-
 	leaseDuration = 6 * time.Second
 	renewDeadline = 4 * time.Second
 	retryPeriod   = time.Second

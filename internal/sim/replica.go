@@ -60,7 +60,7 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 
 // checkWrites finds writes of the sharder to objects that are about more than the two labels (G3).
 func (r *replica) checkWrites(req *http.Request, body []byte) {
-	if !writes(req) || !strings.Contains(req.URL.Path, "/namespaces/"+namespace+"/") {
+	if !writes(req) || !strings.Contains(req.URL.Path, "/namespaces/"+namespace+"/") && !strings.Contains(req.URL.Path, "/namespaces/"+movable+"/") {
 		return
 	}
 	var patch map[string]map[string]any

@@ -52,9 +52,11 @@ var errFamily = errors.New("not with its owner")
 // and every child with its owner.
 func (w *World) well() error {
 	var members []ring.Member
-	for i := range w.plan.Shards {
-		members = append(members, ring.Member{Name: shardName(i)})
+	w.mu.Lock()
+	for name := range w.members {
+		members = append(members, ring.Member{Name: name})
 	}
+	w.mu.Unlock()
 	r, err := ring.New(members...)
 	if err != nil {
 		return err
@@ -62,10 +64,10 @@ func (w *World) well() error {
 	at := map[string]string{}
 	for _, content := range w.server.Objects(mains.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
-		if object.GetNamespace() != namespace {
+		if !ours(object) {
 			continue
 		}
-		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, namespace, object.GetName()))
+		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
 		if err := w.isAt(object, want); err != nil {
 			return err
 		}
@@ -77,7 +79,7 @@ func (w *World) well() error {
 		switch c := p.controller.Load(); {
 		case c == nil || !p.lib.Valid():
 			return fmt.Errorf("%s does not work", p.id())
-		case !c.knows(namespace, object.GetName()):
+		case !c.knows(object.GetNamespace(), object.GetName()):
 			return fmt.Errorf("%s does not know %s", p.id(), object.GetName())
 		case data[wanted] != data[done]:
 			return fmt.Errorf("%s has not done what is asked of it: %v", object.GetName(), data)
@@ -86,7 +88,7 @@ func (w *World) well() error {
 	for _, content := range w.server.Objects(children.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		ref := metav1.GetControllerOfNoCopy(object)
-		if object.GetNamespace() != namespace || ref == nil {
+		if !ours(object) || ref == nil {
 			continue
 		}
 		owner, ok := at[string(ref.UID)]
@@ -98,6 +100,11 @@ func (w *World) well() error {
 		}
 	}
 	return nil
+}
+
+// ours tells whether the object is one of those that the simulation is about.
+func ours(object *unstructured.Unstructured) bool {
+	return object.GetNamespace() == namespace || object.GetNamespace() == movable
 }
 
 func (w *World) isAt(object *unstructured.Unstructured, want string) error {

@@ -48,10 +48,12 @@ type totals struct {
 	schedules, faults, failures int
 	virtual, settled            time.Duration
 	syncs, moves                int
+	departures, splits          int
 }
 
 func (s *totals) add(p Plan, r Result) {
 	s.schedules, s.faults, s.syncs, s.moves = s.schedules+1, s.faults+len(p.Actions), s.syncs+r.Syncs, s.moves+r.Moves
+	s.departures, s.splits = s.departures+r.Departures, s.splits+r.Splits
 	s.virtual, s.settled = s.virtual+r.Virtual, max(s.settled, r.Settled)
 	if len(r.Findings) > 0 {
 		s.failures++
@@ -59,8 +61,8 @@ func (s *totals) add(p Plan, r Result) {
 }
 
 func (s *totals) String() string {
-	return fmt.Sprintf("%d schedules with %d faults, %s of virtual time in %s; %d syncs, %d moves; well again after %s at most; G1 to G4 checked, %d schedules failed",
-		s.schedules, s.faults, s.virtual.Round(time.Second), time.Since(s.began).Round(time.Second), s.syncs, s.moves, s.settled, s.failures)
+	return fmt.Sprintf("%d schedules with %d faults, %s of virtual time in %s; %d syncs, %d moves, %d of %d families split for a moment; well again after %s at most; G1 to G4 checked, %d schedules failed",
+		s.schedules, s.faults, s.virtual.Round(time.Second), time.Since(s.began).Round(time.Second), s.syncs, s.moves, s.splits, s.departures, s.settled, s.failures)
 }
 
 // TestSchedules runs one schedule after the other, each from a seed. With -sim.for it does so for hours.
@@ -82,6 +84,7 @@ func TestSchedules(t *testing.T) {
 			result := simulate(t, plan, Options{})
 			sum.add(plan, result)
 			if len(result.Findings) > 0 {
+				fmt.Fprintf(os.Stderr, "seed %d: %v\n", plan.Seed, result.Findings[0]) // hours may pass until t says so
 				report(t, plan, result)
 			}
 		})
@@ -93,6 +96,9 @@ func TestSchedules(t *testing.T) {
 	t.Log(sum)
 	if sum.syncs < 10*sum.schedules || sum.moves < sum.schedules {
 		t.Error("too little happened to prove anything")
+	}
+	if s := sum; s.departures > 500 && s.splits*20 > s.departures {
+		t.Errorf("G4: %d of %d objects have left a child behind", s.splits, s.departures)
 	}
 }
 

@@ -2,17 +2,18 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
-	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
@@ -34,7 +35,8 @@ type World struct {
 	keepers    map[string]*keeper
 
 	mu                  sync.Mutex
-	processes           map[string]*process // the present one of each shard
+	members             map[string]bool     // the shards that there are to be
+	processes           map[string]*process // the present one of each
 	replicas            map[string]*replica
 	reviews             int
 	admissionConditions Conditions
@@ -51,6 +53,12 @@ type Result struct {
 	Settled, Virtual time.Duration
 	// Syncs is how often a shard worked on an object, and Moves how often an object left a shard.
 	Syncs, Moves int
+	// Departures is how many objects have gone to another shard and had a child, and Splits how many of these children were left
+	// behind although they were there for long. That happens when a replica of the sharder that does not know of a new
+	// shard yet gives a child back, and is put right afterwards; it has to be rare.
+	Departures, Splits int
+	// Flows is how many main objects have gone from one shard to another.
+	Flows map[Flow]int
 }
 
 // Options say how to run a plan.
@@ -66,7 +74,7 @@ type Options struct {
 func Run(plan Plan, options Options) (Result, error) {
 	w := &World{
 		findings: &findings{began: time.Now(), limit: options.Log}, plan: plan, mutant: options.Mutant, dice: dice(plan.Seed),
-		keepers: map[string]*keeper{}, processes: map[string]*process{}, replicas: map[string]*replica{},
+		keepers: map[string]*keeper{}, members: map[string]bool{}, processes: map[string]*process{}, replicas: map[string]*replica{},
 	}
 	w.ledger = newLedger(w.findings, ringName)
 	logger := klog.Logger{}
@@ -83,7 +91,8 @@ func Run(plan Plan, options Options) (Result, error) {
 	w.cancel()
 	w.running.Wait()
 	w.background.Wait()
-	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Syncs: w.ledger.syncs, Moves: w.ledger.moves}
+	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Syncs: w.ledger.syncs, Moves: w.ledger.moves,
+		Departures: w.ledger.departures, Splits: w.ledger.splits, Flows: w.ledger.flows}
 	result.Findings, result.Log = w.result()
 	return result, err
 }
@@ -99,29 +108,23 @@ func (w *World) start(f func() error) {
 
 // play sets everything up, and lets the plan happen.
 func (w *World) play() error {
-	for _, name := range []string{namespace, shardNamespace, sharderNamespace} {
-		if _, err := w.user.CoreV1().Namespaces().Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+	for _, name := range []string{namespace, movable, shardNamespace, sharderNamespace} {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if name == namespace || name == movable {
+			ns.Labels = map[string]string{insideLabel: "true"}
+		}
+		if _, err := w.user.CoreV1().Namespaces().Create(w.ctx, ns, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
-	rings := versioned.NewForConfigOrDie(w.server.Config()).ShardingV1alpha1().ClusterRings()
-	if _, err := rings.Create(w.ctx, &v1alpha1.ClusterRing{
-		ObjectMeta: metav1.ObjectMeta{Name: ringName},
-		Spec: v1alpha1.ClusterRingSpec{
-			Resources: []v1alpha1.RingResource{{
-				GroupResource:       v1alpha1.GroupResource{Resource: mains.Resource},
-				ControlledResources: []v1alpha1.GroupResource{{Resource: children.Resource}},
-			}},
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
-		},
-	}, metav1.CreateOptions{}); err != nil {
+	if err := w.makeRing(); err != nil {
 		return err
 	}
 	for i := range w.plan.Replicas {
 		w.keep(replicaName(i), w.startReplica)
 	}
 	for i := range w.plan.Shards {
-		w.keep(shardName(i), w.startShard)
+		w.join(shardName(i))
 	}
 	_ = sleep(w.ctx, time.Second)
 	for i := range w.plan.Objects {
@@ -132,7 +135,9 @@ func (w *World) play() error {
 		w.say("=== %s", s.what)
 		s.do()
 	}
-	w.heal()
+	if err := w.heal(); err != nil {
+		return err
+	}
 	return w.settle()
 }
 
@@ -143,11 +148,13 @@ func (w *World) keep(name string, start func(string, int, Conditions) (*instance
 }
 
 // heal ends all faults.
-func (w *World) heal() {
+func (w *World) heal() error {
 	w.say("=== all faults end")
-	for _, k := range w.keepers {
+	for name, k := range w.keepers {
 		k.set(Conditions{})
-		k.keepDown(false)
+		if _, shard := w.processes[name]; !shard || w.members[name] {
+			k.keepDown(false)
+		}
 	}
 	w.setAdmission(Conditions{})
 	for i := range w.plan.Servers {
@@ -155,6 +162,27 @@ func (w *World) heal() {
 			w.server.SetLag(i, r.GroupResource(), 0)
 		}
 	}
+	err := w.makeRing()
+	if apierrors.IsAlreadyExists(err) {
+		err = nil
+	}
+	return errors.Join(err, w.moveNamespace(true), w.tidyLeases())
+}
+
+// tidyLeases deletes the Leases of shards that are gone and whose Lease is of no ring any more: the sharder leaves them alone,
+// and waits for somebody to see to it.
+func (w *World) tidyLeases() error {
+	leases := w.user.CoordinationV1().Leases(shardNamespace)
+	list, err := leases.List(w.ctx, metav1.ListOptions{LabelSelector: "!" + v1alpha1.LabelRing})
+	if err != nil {
+		return err
+	}
+	for _, l := range list.Items {
+		if !w.members[l.Name] {
+			err = errors.Join(err, leases.Delete(w.ctx, l.Name, metav1.DeleteOptions{}))
+		}
+	}
+	return err
 }
 
 func (w *World) setAdmission(c Conditions) {
@@ -164,3 +192,11 @@ func (w *World) setAdmission(c Conditions) {
 }
 
 func objectName(n int) string { return fmt.Sprintf("object-%d", n) }
+
+// namespaceOf returns where the object is. Some are where the ring is not always.
+func namespaceOf(n int) string {
+	if n%4 == 3 {
+		return movable
+	}
+	return namespace
+}

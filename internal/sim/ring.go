@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	shardingclient "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+)
+
+const (
+	ringName         = "ring"
+	namespace        = "objects"
+	movable          = "movable" // a namespace with objects that belongs to the ring at times
+	shardNamespace   = "shards"
+	sharderNamespace = "clusterring-system"
+	insideLabel      = "inside"
+)
+
+func (w *World) rings() shardingclient.ClusterRingInterface {
+	return versioned.NewForConfigOrDie(w.server.Config()).ShardingV1alpha1().ClusterRings()
+}
+
+func (w *World) makeRing() error {
+	_, err := w.rings().Create(w.ctx, &v1alpha1.ClusterRing{
+		ObjectMeta: metav1.ObjectMeta{Name: ringName},
+		Spec: v1alpha1.ClusterRingSpec{
+			Resources: []v1alpha1.RingResource{{
+				GroupResource:       v1alpha1.GroupResource{Resource: mains.Resource},
+				ControlledResources: []v1alpha1.GroupResource{{Resource: children.Resource}},
+			}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{insideLabel: "true"}},
+		},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// editRing changes how the ring says the same, so that it has another generation.
+func (w *World) editRing() error {
+	ring, err := w.rings().Get(w.ctx, ringName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	ring.Spec.NamespaceSelector.MatchExpressions = append(ring.Spec.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
+		Key: fmt.Sprintf("edit-%d", ring.Generation), Operator: metav1.LabelSelectorOpDoesNotExist,
+	})
+	_, err = w.rings().Update(w.ctx, ring, metav1.UpdateOptions{})
+	return err
+}
+
+// moveNamespace has the movable namespace belong to the ring, or not.
+func (w *World) moveNamespace(inside bool) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"%t"}}}`, insideLabel, inside)
+	_, err := w.user.CoreV1().Namespaces().Patch(w.ctx, movable, types.MergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+// join makes a shard of the name, if there is none.
+func (w *World) join(name string) {
+	w.mu.Lock()
+	w.members[name] = true
+	w.mu.Unlock()
+	if k, ok := w.keepers[name]; ok {
+		k.keepDown(false)
+		return
+	}
+	w.keep(name, w.startShard)
+}
+
+// leave has the shard cease to be one, unless it is the last.
+func (w *World) leave(name string, crash bool) {
+	k, ok := w.keepers[name]
+	if !ok || !w.members[name] || len(w.members) == 1 {
+		return
+	}
+	w.mu.Lock()
+	delete(w.members, name)
+	w.mu.Unlock()
+	k.keepDown(true)
+	if crash {
+		k.crash()
+	} else {
+		k.stop()
+	}
+}
+
+func configMap(n int, want string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: objectName(n)}, Data: map[string]string{wanted: want}}
+}
