@@ -28,8 +28,8 @@
 //     of its holder. That is what equal clock rates and observing before taking are for. (lease.Deadline, leases.Tracker,
 //     membership.StateOf)
 //   - The leading sharder takes Leases, claims them, moves objects by force, gives the Leases back, loses the lead, with a
-//     request of it still under way that its successor does not know of. (leases.Lock, assignment/evacuation*.go, hold.go,
-//     term.go)
+//     request of it still under way that its successor does not know of, or gives up on one that may arrive all the same.
+//     (leases.Lock, assignment/evacuation*.go, hold.go, overtake.go, term.go)
 //   - Scans and the watch for unassigned objects give, ask and take requests back. They and admission decide with package
 //     placement itself, in every replica, with any view of the ring that there can be, as old as can be, and children
 //     by any labels of the owner. Admission can miss an object. (assignment/scan.go, unassigned, admission)
@@ -56,7 +56,5 @@
 //
 // The Rules named Assume are not the protocol's to keep, and TestRules shows what happens without them. A request that hangs
 // is what remains: if a shard's request to let go of a child arrives after a new process of that name has started to work on
-// the owner, the child is elsewhere for a while (G4). And if a sharder loses the lead while its request to move an object by
-// force hangs, its successor sees no other shard in the ring and gives the Lease back without moving anything, and the
-// request arrives when the shard has returned, then the object changes hands while it is worked on (G1).
+// the owner, the child is elsewhere for a while (G4).
 package model

@@ -66,7 +66,7 @@ func TestRules(t *testing.T) {
 		"nobody moves the objects of a shard that is gone":           {without: RuleEvacuate, breaks: []Guarantee{G2}},
 		"assumption: a second process while a Lease is deleted":      {without: AssumeOneProcess, cfg: deleting, breaks: []Guarantee{G1, G4}},
 		"assumption: somebody deletes the sharder's claim":           {without: AssumeSharderLeases, cfg: deleting, breaks: []Guarantee{G1, G4}},
-		"assumption: given back while a late move is under way":      {without: AssumeMovedBeforeRelease, cfg: late, breaks: []Guarantee{G1, G4}},
+		"a Lease is given back while a late move is under way":       {without: RuleOvertake, cfg: late, breaks: []Guarantee{G1, G4}},
 		"assumption: a late request to let go of a child is in time": {cfg: Config{Families: 1, LateLetGo: true}, breaks: []Guarantee{G4}},
 	}
 	tested := Rule(0)

@@ -34,7 +34,7 @@ func (p *packer) take(width uint) uint8 {
 
 func (p *packer) takeFlag() bool { return p.take(1) == 1 }
 
-// pack needs 42 and 24 bits.
+// pack needs 44 and 28 bits.
 func (s state) pack() packed {
 	var p, rest packer
 	for _, sh := range s.shards {
@@ -46,6 +46,7 @@ func (s state) pack() packed {
 				p.flag(process.unaware[f])
 			}
 		}
+		p.flag(sh.moving)
 		p.flag(sh.claimed)
 		p.flag(sh.late)
 	}
@@ -54,6 +55,10 @@ func (s state) pack() packed {
 			rest.put(uint8(l.shard), 2)
 			rest.flag(l.drain)
 		}
+	}
+	for _, unsure := range s.unsure {
+		rest.flag(unsure.child)
+		rest.flag(unsure.owner)
 	}
 	first, second := s.wires[0].pack(), s.wires[1].pack()
 	rest.put(max(first, second), 6)
@@ -75,6 +80,7 @@ func (b packed) unpack() state {
 				process.unaware[f] = p.takeFlag()
 			}
 		}
+		sh.moving = p.takeFlag()
 		sh.claimed = p.takeFlag()
 		sh.late = p.takeFlag()
 	}
@@ -83,6 +89,10 @@ func (b packed) unpack() state {
 			l.shard = name(rest.take(2))
 			l.drain = rest.takeFlag()
 		}
+	}
+	for f := range s.unsure {
+		s.unsure[f].child = rest.takeFlag()
+		s.unsure[f].owner = rest.takeFlag()
 	}
 	for i := range s.wires {
 		s.wires[i] = unpackWrite(rest.take(6))

@@ -30,6 +30,9 @@ const (
 	RuleClaimWrites
 	// RuleStopAfterRelease: nothing is moved by force after the Lease was given back (assignment, evacuation.run).
 	RuleStopAfterRelease
+	// RuleOvertake: before a Lease is given back, requests that may hang to move objects from the shard are made to fail
+	// (leases.Claim.Resumes, assignment, overtake.go).
+	RuleOvertake
 	// RuleMoveVersion: the sharder moves an object only if it is as the sharder saw it (resourceVersion; package relabel).
 	RuleMoveVersion
 	// RuleLeaderFence: a sharder that does not lead any more writes nothing (sharder/term.go).
@@ -53,10 +56,6 @@ const (
 	AssumeOneProcess
 	// AssumeSharderLeases: nobody deletes a Lease that the sharder holds.
 	AssumeSharderLeases
-	// AssumeMovedBeforeRelease: while a request to move an object by force hangs, the Lease is not given back. The sharder
-	// moves all objects before it does that, and then a request that hung fails; but not if it sees no other shard in the
-	// ring, or the API server refuses.
-	AssumeMovedBeforeRelease
 
 	afterLast
 )

@@ -1,7 +1,5 @@
 package model
 
-import "slices"
-
 // exact returns what admission does with an object that has no shard if its view of the ring is up to date.
 func (m *model) exact(s *state, f int) labels {
 	return m.decisions.admitted(m.decisions.exact[s.members()], f)
@@ -22,12 +20,12 @@ func (m *model) evacuation(s state, n name, emit emitter) {
 	}
 	if m.canClaim(sh) {
 		claimed := s
-		m.hold(&claimed, n, sharder)
-		claimed.shard(n).claimed = true
+		m.claim(&claimed, n)
 		needed := sh.lease == sharder || s.hasObjects(n) && s.members() != 0
 		emit(step{text: "the sharder claims the Lease of <S>", shard: n}, claimed, needed && !sh.claimed)
 	}
-	settles := m.keeps(RuleGiveBack) && (!s.mayMove(n) || !m.keeps(AssumeMovedBeforeRelease))
+	m.overtake(s, n, emit)
+	settles := m.keeps(RuleGiveBack) && (!s.isUnsure(n) || !m.keeps(RuleOvertake))
 	if sh.claimed && sh.lease == sharder && settles {
 		free := s
 		m.hold(&free, n, nobody)
@@ -69,11 +67,48 @@ func (s *state) hasObjects(n name) bool {
 	return false
 }
 
-// mayMove says that a request hangs to move an object from the shard, and that the object is still there.
-func (s *state) mayMove(n name) bool {
-	return slices.ContainsFunc(s.wires[:], func(w write) bool {
-		return w.kind == moveWrite && w.shard == n && s.object(int(w.family), w.child).shard == n
-	})
+// claim has the leading sharder claim a Lease. If that was claimed before, and not given back, it can't be sure about what is
+// left at the shard.
+func (m *model) claim(s *state, n name) {
+	sh := s.shard(n)
+	for f := range m.cfg.Families {
+		for _, child := range [...]bool{true, false} {
+			if !sh.claimed && sh.moving && s.object(f, child).shard == n {
+				*s.doubt(f, child) = true
+			}
+		}
+	}
+	m.hold(s, n, sharder)
+	sh.moving, sh.claimed = m.cfg.LateMoves, true // Without late requests it makes no difference.
+}
+
+// isUnsure says that the leading sharder is unsure about an object of the shard.
+func (s *state) isUnsure(n name) bool {
+	for f := range s.families {
+		for _, child := range [...]bool{true, false} {
+			if *s.doubt(f, child) && s.object(f, child).shard == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overtake emits that the leading sharder writes to the objects that are left at a shard.
+func (m *model) overtake(s state, n name, emit emitter) {
+	if sh := s.shard(n); !sh.claimed || sh.lease != sharder {
+		return
+	}
+	for f := range m.cfg.Families {
+		for _, child := range [...]bool{true, false} {
+			if l := *s.object(f, child); l.shard == n && *s.doubt(f, child) {
+				written := s
+				m.write(&written, f, child, labels{shard: n, drain: !l.drain})
+				st := step{text: "the sharder writes to <O>, so that late requests fail", shard: n, family: uint8(f), child: child}
+				emit(st, written, s.members() == 0)
+			}
+		}
+	}
 }
 
 // force emits that objects are moved from a shard, children first.
@@ -89,7 +124,9 @@ func (m *model) force(s state, n name, text string, leads bool, emit emitter) {
 			emit(st, moved, leads && m.movesNow(&s, f, child, n))
 			if leads {
 				st.text = "to move <O> from <S> to <T> by force"
-				m.deposed(s, write{kind: moveWrite, shard: n, family: uint8(f), child: child}, st, emit)
+				w := write{kind: moveWrite, shard: n, family: uint8(f), child: child}
+				m.deposed(s, w, st, emit)
+				m.unanswered(s, w, st, emit)
 			}
 		}
 	}
@@ -115,6 +152,16 @@ func (m *model) deposed(s state, w write, st step, emit emitter) {
 	emit(st, s, false)
 }
 
+// unanswered emits that the leading sharder gives up on a request of it that hangs.
+func (m *model) unanswered(s state, w write, st step, emit emitter) {
+	if !m.cfg.LateMoves || !m.hang(&s, w) {
+		return
+	}
+	*s.doubt(int(w.family), w.child) = s.shard(w.shard).claimed
+	st.text = "the sharder sends a request " + st.text + "; it hangs, and the sharder gives up on it"
+	emit(st, s, false)
+}
+
 // lead emits that the leading sharder dies or loses the lead. Its successor begins with the Leases that it finds.
 func (m *model) lead(s state, emit emitter) {
 	if s.shards[0].claimed || s.shards[1].claimed {
@@ -129,6 +176,7 @@ func (m *model) depose(s *state) {
 		sh.late = sh.claimed && !m.keeps(RuleLeaderFence)
 		sh.claimed = false
 	}
+	s.unsure = state{}.unsure
 }
 
 // placement emits what scans, and the watch for unassigned objects in every replica, write on objects: any view of the ring

@@ -51,6 +51,7 @@ func (m *model) write(s *state, f int, child bool, to labels) {
 	object := s.object(f, child)
 	from := *object
 	*object = to
+	*s.doubt(f, child) = false
 	s.forget(func(w write) bool { return w.object(f, child) && m.conflicts(w.kind) })
 	if !child {
 		return
@@ -101,13 +102,16 @@ func (m *model) conflicts(kind writeKind) bool {
 	return m.keeps(RuleLetGoVersion)
 }
 
-// hold makes somebody the holder of a Lease. A request to give it back that is on its way fails from here on.
+// hold makes somebody the holder of a Lease. Only while that is the sharder does the Lease say that it was claimed. A request to give it back that is on its way fails from here on.
 func (m *model) hold(s *state, n name, h holder) {
 	sh := s.shard(n)
 	if sh.lease != h || m.keeps(RuleClaimWrites) {
 		s.forget(func(w write) bool { return w.kind == freeWrite && w.shard == n })
 	}
 	sh.lease = h
+	if h != sharder {
+		sh.moving = false
+	}
 }
 
 // end ends a process: what it knew is gone.

@@ -12,15 +12,22 @@
 // An object is taken from a shard only while the sharder holds that shard's Lease, so that no process can be that shard:
 //
 //  1. Claim the Lease by compare-and-swap. It fails if a shard holds it. Every claim writes, so that whatever an earlier
-//     leader has under way for the Lease fails from here on.
+//     leader has under way for the Lease fails from here on. An annotation on the Lease says that it has been claimed.
 //  2. List the shard's objects and move them, each write with the resourceVersion of what was listed. Repeat until a list
 //     that began after the last write finds none.
-//  3. Give the Lease back (or delete it, if the shard is long gone) if nobody has written to it since the claim.
+//  3. If objects remain, because they could not be moved or because there is no other shard, and if moves may be under way
+//     whose results nobody knows, write to each of them (overtake).
+//  4. Give the Lease back (or delete it, if nothing remains and the shard is long gone) if nobody has written to it since the
+//     claim. The annotation goes.
 //
-// A shard that comes back waits for 3. What an earlier leader still has under way then can't do harm: it was made for an
-// object that has changed since. A leader that stops in the middle leaves the Lease held, and its successor goes on at 1. Objects
-// that remain at the shard when the Lease is given back, because they could not be listed or patched or because there is no
-// other shard, belong to the shard if it comes back, and are tried again if it does not.
+// A shard that comes back waits for 4. A move that comes later than that fails: it was made for an object that has changed
+// since. That is what 3 is for. A leader that stops in the middle leaves the Lease held, and its successor goes on at 1; by the
+// annotation it knows that it is not the first. A leader that is not told what became of a move ends the evacuation and
+// begins anew, so it finds the annotation, too. While nobody has claimed the Lease nothing can be under way: then nothing is
+// written to objects. Objects that remain belong to the shard if it comes back, and are tried again if it does not.
+//
+// The objects of a ring that was deleted can't be written to, because nobody knows any more which they were. Its Leases are
+// given back all the same.
 //
 // A shard whose Lease was deleted may still believe to hold it: before its Lease is created anew as a lock, the sharder waits
 // for as long as the Lease would have lasted. While nobody else is in the ring, a Lease is never kept: the shard that comes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,7 +44,9 @@ type evacuation struct {
 	shard *membership.Shard
 	claim *leases.Claim
 	// created says that the Lease was made for the claim.
-	created  bool
+	created bool
+	// unsure says that moves may be under way of which nobody knows what becomes.
+	unsure   atomic.Bool
 	progress *progress
 }
 
@@ -63,12 +66,6 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 			return 0, nil
 		}
 	}
-	if sc.View.Empty() {
-		// The next shard of the ring, perhaps this one, brings us back.
-		c.forgetEvacuation(key)
-		return 0, c.giveBack(ctx, key)
-	}
-
 	e.progress = c.newProgress(ctx, "Evacuating a shard")
 	left, err := e.run(ctx)
 	e.progress.stop()
@@ -97,40 +94,39 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 	}
 }
 
-// run moves objects until none are left, or none that can be moved, and then gives the Lease back.
+// run moves objects until none are left, or none that can be moved, and then gives the Lease back. The tally is nil if there is
+// no shard to move objects to.
 func (e *evacuation) run(ctx context.Context) (*tally, error) {
 	var t *tally
 	for range maxRounds {
 		sc, ok := e.scopes.Get(e.key.Ring)
 		if !ok || sc.View.Empty() {
+			t = nil
 			break
 		}
 		t = &tally{}
 		if err := e.holdOn(ctx); err != nil {
 			return nil, err
 		}
-		if err := e.pass(ctx, sc.Controlled(), t); err != nil {
+		if err := e.pass(ctx, sc.Controlled(), e.move, t); err != nil {
 			return nil, err
 		}
 		if t.unmoved > 0 {
 			continue // Owners go when their families have gone.
 		}
-		if err := e.pass(ctx, mains(sc), t); err != nil {
+		if err := e.pass(ctx, mains(sc), e.move, t); err != nil {
 			return nil, err
 		}
 		if t.found == 0 {
 			break
 		}
 	}
-	if t == nil {
-		t = &tally{}
-	}
 	return t, e.settle(ctx, t)
 }
 
 // settle gives the Lease back or deletes it, if the sharder holds it or it is long unused.
 func (e *evacuation) settle(ctx context.Context, t *tally) error {
-	empty := t.found == 0 && len(t.refused) == 0
+	empty := t != nil && t.found == 0 && len(t.refused) == 0
 	orphaned := e.shard != nil && e.shard.State == membership.StateOrphaned
 	held := e.claim != nil || e.shard != nil && e.shard.Holder == v1alpha1.HolderSharder
 	if !held && !(orphaned && empty) {
@@ -142,6 +138,11 @@ func (e *evacuation) settle(ctx context.Context, t *tally) error {
 	if empty && (orphaned || e.created) {
 		klog.FromContext(ctx).Info("Deleting the Lease of a shard that is gone")
 		return e.claim.Delete(ctx)
+	}
+	if !empty {
+		if err := e.overtake(ctx); err != nil {
+			return err
+		}
 	}
 	return e.claim.Release(ctx)
 }
@@ -158,6 +159,10 @@ func (e *evacuation) finish(ctx context.Context, t *tally) (time.Duration, error
 		if w := e.running.Load(); w != nil {
 			w.scans.AddAfter(e.key.Ring, time.Second)
 		}
+	}
+	if t == nil { // The next shard of the ring, perhaps this one, brings us back.
+		e.forgetEvacuation(e.key)
+		return 0, nil
 	}
 	state := e.evacuationState(e.key)
 	if t.found > 0 || len(t.refused) > 0 {

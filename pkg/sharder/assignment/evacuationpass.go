@@ -27,10 +27,13 @@ type tally struct {
 // maxRefused is how many writes the API server may refuse in a row before the rest of the resource is not tried.
 const maxRefused = 20
 
-// pass moves what the resources have at the shard.
-func (e *evacuation) pass(ctx context.Context, all []resources.Resource, t *tally) error {
+// doing does something about an object at the shard. done is false if the object is to be looked at again.
+type doing func(context.Context, resources.Resource, *metav1.PartialObjectMetadata) (done bool, err error)
+
+// pass does something about all that the resources have at the shard.
+func (e *evacuation) pass(ctx context.Context, all []resources.Resource, do doing, t *tally) error {
 	for _, r := range all {
-		p := &resourcePass{evacuation: e, resource: r}
+		p := &resourcePass{evacuation: e, resource: r, do: do}
 		err := p.run(ctx)
 		hold, notHeld := errors.AsType[*holdError](err)
 		switch {
@@ -54,15 +57,16 @@ func (e *evacuation) pass(ctx context.Context, all []resources.Resource, t *tall
 	return nil
 }
 
-// resourcePass moves the objects that one resource has at the shard.
+// resourcePass does something about the objects that one resource has at the shard.
 type resourcePass struct {
 	*evacuation
 	resource resources.Resource
+	do       doing
 
-	found                   int
-	moved, unmoved, refused atomic.Int64
-	once                    sync.Once
-	problem                 error // the first refusal
+	found                  int
+	done, unmoved, refused atomic.Int64
+	once                   sync.Once
+	problem                error // the first refusal
 }
 
 func (p *resourcePass) run(ctx context.Context) error {
@@ -74,7 +78,7 @@ func (p *resourcePass) run(ctx context.Context) error {
 		if _, _, ours := p.family(p.resource, object); !ours {
 			return nil
 		}
-		if p.refused.Load() >= maxRefused && p.moved.Load() == 0 {
+		if p.refused.Load() >= maxRefused && p.done.Load() == 0 {
 			return p.problem
 		}
 		if err := p.hold(ctx); err != nil {
@@ -84,10 +88,10 @@ func (p *resourcePass) run(ctx context.Context) error {
 		p.found++
 		object = slim(object)
 		return writers.submit(ctx, func(ctx context.Context) {
-			moved, err := p.move(ctx, p.resource, object)
+			done, err := p.do(ctx, p.resource, object)
 			switch {
-			case moved:
-				p.moved.Add(1)
+			case done:
+				p.done.Add(1)
 			case isRefused(err) || isBroken(err):
 				p.refuse(err)
 				p.refused.Add(1)
@@ -147,6 +151,9 @@ func (e *evacuation) move(ctx context.Context, r resources.Resource, object *met
 		return false, nil
 	}
 	outcome, err := e.writer.Move(ctx, e.key.Ring, r, object, shard)
+	if isBroken(err) {
+		e.unsure.Store(true) // Other errors that leave it open end the evacuation, and the next one resumes the claim.
+	}
 	switch outcome {
 	case relabel.Written:
 		e.progress.moved.Add(1)

@@ -34,6 +34,11 @@ func (e *evacuation) hold(ctx context.Context) error {
 	if e.claim != nil || !canBeShard(e.key.Shard) {
 		return nil
 	}
+	defer func() {
+		if e.claim != nil && e.claim.Resumes() {
+			e.unsure.Store(true)
+		}
+	}()
 	var err error
 	if e.shard != nil {
 		e.claim, err = e.lock.Claim(ctx, e.key.Ring, e.shard.Namespace, e.shard.Name)
@@ -100,7 +105,7 @@ func (e *evacuation) absence() (namespace string, duration, left time.Duration) 
 // canBeShard says whether there can be a Lease of that name. A label may hold anything.
 func canBeShard(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
-// giveBack gives back the Lease of a shard that is not to be evacuated any more.
+// giveBack gives back the Lease of a shard whose ring is gone. Nobody knows any more what the objects of the ring were.
 func (c *Controller) giveBack(ctx context.Context, key shardKey) error {
 	all, err := c.cfg.LeaseLister.List(labels.SelectorFromSet(labels.Set{v1alpha1.LabelRing: key.Ring}))
 	if err != nil {

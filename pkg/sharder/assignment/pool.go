@@ -70,6 +70,7 @@ func slim(object *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 		Name:            object.Name,
 		UID:             object.UID,
 		ResourceVersion: object.ResourceVersion,
+		Labels:          object.Labels,
 		OwnerReferences: object.OwnerReferences,
 	}}
 }

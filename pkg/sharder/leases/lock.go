@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
 )
@@ -23,6 +24,10 @@ var (
 	// ErrForeign says that there is a Lease of that name which is not one of the ring.
 	ErrForeign = errors.New("a Lease of that name exists, but without the label of the ring")
 )
+
+// annotationMoving is on a Lease from when it was claimed until it is given back: objects may be moved from the shard. Only
+// the sharder reads it.
+const annotationMoving = sharding.GroupName + "/moving"
 
 // requestTimeout bounds each request for a Lease, so that a connection that hangs is noticed.
 const requestTimeout = 5 * time.Second
@@ -37,8 +42,9 @@ type Lock struct {
 
 // Claim is a Lease that the sharder holds, as it was when the sharder wrote it.
 type Claim struct {
-	lock  *Lock
-	lease *coordinationv1.Lease
+	lock    *Lock
+	lease   *coordinationv1.Lease
+	resumes bool
 }
 
 // Claim makes the sharder the holder of a Lease that no shard holds. It reads the Lease live and always writes it, also when
@@ -57,7 +63,14 @@ func (l *Lock) Claim(ctx context.Context, ring, namespace, name string) (*Claim,
 	if !isFree(live) {
 		return nil, ErrHeld
 	}
-	return l.take(ctx, live)
+	_, resumes := live.Annotations[annotationMoving]
+	metav1.SetMetaDataAnnotation(&live.ObjectMeta, annotationMoving, "true")
+	claim, err := l.take(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	claim.resumes = resumes
+	return claim, nil
 }
 
 // take makes the sharder the holder of a Lease that was just read, whoever holds it.
@@ -97,6 +110,7 @@ func (l *Lock) Create(ctx context.Context, ring, namespace, name string, duratio
 				v1alpha1.LabelRing:  ring,
 				v1alpha1.LabelState: string(membership.StateDead),
 			},
+			Annotations: map[string]string{annotationMoving: "true"},
 		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       ptr.To(v1alpha1.HolderSharder),
@@ -118,6 +132,10 @@ func (l *Lock) Create(ctx context.Context, ring, namespace, name string, duratio
 // Namespace returns the namespace of the Lease.
 func (c *Claim) Namespace() string { return c.lease.Namespace }
 
+// Resumes tells whether an earlier claim was never given back. What its holder wrote because of it may still be under way,
+// whoever that was.
+func (c *Claim) Resumes() bool { return c.resumes }
+
 // Continues tells whether nobody else can have held the Lease since the earlier claim.
 func (c *Claim) Continues(earlier *Claim) bool {
 	return c.lease.UID == earlier.lease.UID &&
@@ -133,6 +151,7 @@ func (c *Claim) Release(ctx context.Context) error {
 	now := metav1.NewMicroTime(c.lock.now())
 	free.Spec.HolderIdentity = ptr.To("")
 	free.Spec.RenewTime = &now
+	delete(free.Annotations, annotationMoving)
 	if _, err := c.lock.Client.Leases(free.Namespace).Update(ctx, free, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("give lease back: %w", err)
 	}

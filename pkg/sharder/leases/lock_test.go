@@ -72,6 +72,36 @@ func TestClaimVoidsEarlierClaims(t *testing.T) {
 	}
 }
 
+// TestClaimResumes: a claim that was never given back may have left writes under way, and the next one says so.
+func TestClaimResumes(t *testing.T) {
+	s, lock := lockedStore(t, v1alpha1.HolderSharder, map[string]string{v1alpha1.LabelRing: testRing}) // taken from a silent shard
+	claim := func(want bool) *Claim {
+		t.Helper()
+		c, err := lock.Claim(t.Context(), testRing, "ns", "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Resumes() != want {
+			t.Errorf("Resumes: got %v, want %v", c.Resumes(), want)
+		}
+		return c
+	}
+	claim(false)
+	if err := claim(true).Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.leases["a"].Annotations; len(got) != 0 {
+		t.Errorf("annotations after Release: got %v, want none", got)
+	}
+	if err := claim(false).Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Create(t.Context(), testRing, "ns", "a", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	claim(true)
+}
+
 func TestCreate(t *testing.T) {
 	s := newStore()
 	lock := &Lock{Client: s}
