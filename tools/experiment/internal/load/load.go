@@ -51,6 +51,9 @@ type Status struct {
 	Began, Ended time.Time
 	// Websites is how many exist, Unfinished how many generations were asked for and not seen to be ready.
 	Websites, Unfinished int
+	// Oldest is the Website that has waited for longest, Since when; it is empty if none waits.
+	Oldest string
+	Since  time.Time
 	// Operations are what became of them, Errors some of the errors.
 	Operations map[string]Count
 	Errors     []string
@@ -155,6 +158,7 @@ func (l *Load) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Status{Began: l.began, Ended: l.ended, Websites: l.cfg.Idle + l.websites.count(), Unfinished: l.tracker.unfinished()}
+	s.Oldest, s.Since = l.tracker.oldest()
 	s.Operations, s.Errors = l.metrics.snapshot()
 	return s
 }
@@ -213,7 +217,7 @@ func (l *Load) create(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	l.tracker.requested(created.UID, created.Generation, begun)
+	l.tracker.requested(site.name, created.UID, created.Generation, begun)
 	l.websites.add(site)
 }
 
@@ -240,7 +244,7 @@ func (l *Load) mutate(ctx context.Context) {
 	}
 	l.metrics.done(ctx, Mutator, err)
 	if err == nil {
-		l.tracker.requested(changed.UID, changed.Generation, begun)
+		l.tracker.requested(site.name, changed.UID, changed.Generation, begun)
 	}
 }
 

@@ -19,6 +19,7 @@ type change struct {
 
 // tracked is what is known of a Website.
 type tracked struct {
+	name    string
 	pending []change // asked for, and not seen to be ready
 	ready   []change // seen to be ready before the answer to the request was there, rising
 	last    int64    // the last generation that was seen to be ready
@@ -37,11 +38,12 @@ func newTracker(duration, latency prometheus.Observer) *tracker {
 	return &tracker{duration: duration, latency: latency, websites: map[types.UID]*tracked{}}
 }
 
-// requested says that a generation was asked for just after begun.
-func (t *tracker) requested(uid types.UID, generation int64, begun time.Time) {
+// requested says that a generation of the Website with this name was asked for just after begun.
+func (t *tracker) requested(name string, uid types.UID, generation int64, begun time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := t.website(uid)
+	w.name = name
 	i := slices.IndexFunc(w.ready, func(r change) bool { return r.generation >= generation })
 	if i < 0 {
 		w.pending = append(w.pending, change{generation, begun})
@@ -96,6 +98,20 @@ func (t *tracker) unfinished() int {
 		n += len(w.pending)
 	}
 	return n
+}
+
+// oldest returns the Website that has waited for longest, and since when. It has no name if none waits.
+func (t *tracker) oldest() (name string, since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.websites {
+		for _, p := range w.pending {
+			if name == "" || p.at.Before(since) {
+				name, since = w.name, p.at
+			}
+		}
+	}
+	return name, since
 }
 
 func (t *tracker) website(uid types.UID) *tracked {

@@ -80,7 +80,7 @@ func TestTracker(t *testing.T) {
 				case s.deleted:
 					tr.forget(types.UID("x"))
 				case s.requested > 0:
-					tr.requested("x", s.requested, at(s.begun))
+					tr.requested("site", "x", s.requested, at(s.begun))
 				default:
 					since := metav1.NewMicroTime(at(s.transition))
 					tr.seen(&v1alpha1.Website{ObjectMeta: metav1.ObjectMeta{UID: "x"},
@@ -95,6 +95,9 @@ func TestTracker(t *testing.T) {
 			}
 			if got := tr.unfinished(); got != tc.unfinished {
 				t.Errorf("%d unfinished, want %d", got, tc.unfinished)
+			}
+			if name, since := tr.oldest(); (name == "site") != (tc.unfinished > 0) || (name != "" && !since.Equal(start)) {
+				t.Errorf("%q has waited for longest, since %s", name, since)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
+	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
 )
 
 // The objectives of the controller.
@@ -85,6 +86,23 @@ func (t *trial) progress(ctx context.Context, before, now load.Status, since tim
 		line += fmt.Sprintf("  %d missed", missed)
 	}
 	t.say("%s", line)
+}
+
+// tooLong is how long no Website has to wait, unless the operators cannot keep up at all.
+const tooLong = 30 * time.Second
+
+// waiting notes where the Website is that has waited for longest, when that is too long.
+func (t *trial) waiting(ctx context.Context, now load.Status) {
+	age := time.Since(now.Since)
+	if now.Oldest == "" || now.Oldest == t.waits || age < tooLong {
+		return
+	}
+	t.waits = now.Oldest
+	state, err := verify.List(ctx, t.cluster.Config(), t.namespace)
+	if err != nil {
+		return
+	}
+	t.event("%s has waited for %.0f s: %s", now.Oldest, age.Seconds(), state.Describe(now.Oldest))
 }
 
 func seconds(v float64) string {

@@ -36,7 +36,8 @@ type trial struct {
 	embedded  *prom.Embedded // nil when another server measures
 	live      live
 	namespace string
-	stopped   bool // the load, because the limit was reached
+	stopped   bool   // the load, because the limit was reached
+	waits     string // the Website that was last found to wait for too long
 
 	out     sync.Mutex // of what is printed
 	mu      sync.Mutex
@@ -201,6 +202,7 @@ func (t *trial) watchLoad(ctx context.Context) error {
 		}
 		if second%every == 0 {
 			t.progress(ctx, before, now, every*time.Second)
+			t.waiting(ctx, now)
 			before = now
 		}
 		if !now.Ended.IsZero() {

@@ -120,3 +120,32 @@ func object(kind string, obj metav1.Object) Object {
 	}
 	return o
 }
+
+// Describe says where a Website and its children are.
+func (s State) Describe(name string) string {
+	text := "it does not exist"
+	var uid types.UID
+	for _, w := range s.Websites {
+		if w.Name == name {
+			uid = w.UID
+			text = fmt.Sprintf("%s in generation %d, its status speaks of %d; with %s", w.Phase, w.Generation, w.Observed, w.where())
+		}
+	}
+	for _, child := range s.Children {
+		if uid != "" && child.Controller == uid {
+			text += fmt.Sprintf(", %s with %s", child.Kind, child.where())
+		}
+	}
+	return text
+}
+
+func (o Object) where() string {
+	text := o.Shard
+	if text == "" {
+		text = "nobody"
+	}
+	if o.Draining {
+		text += " (draining)"
+	}
+	return text
+}
