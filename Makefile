@@ -12,6 +12,8 @@ RUN ?= .
 ONLY ?=
 # More flags of the demo.
 DEMO_FLAGS ?=
+# How often the tests with faults run.
+COUNT ?= 1
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
@@ -75,6 +77,10 @@ test-unit: ## Run the quick tests, without a control plane.
 .PHONY: test-integration
 test-integration: build ## Run the tests that need the embedded control plane.
 	hack/test-integration.sh
+
+.PHONY: test-faults
+test-faults: build ## Kill, hang and cut off real processes, COUNT (1) times in a row. RUN picks tests.
+	hack/test-faults.sh $(COUNT) $(if $(filter-out .,$(RUN)),'$(RUN)')
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s). RUN picks targets.

@@ -105,9 +105,10 @@ func TestFaultHang(t *testing.T) {
 	}
 }
 
-// TestHangWithoutFence: what the fence is for, and whether these tests would notice. A shard without one wakes up in the middle
+// TestFaultHangWithoutFence: what the fence is for, and whether these tests would notice. A shard without one wakes up in the middle
 // of its work, and writes to objects that others have.
-func TestHangWithoutFence(t *testing.T) {
+func TestFaultHangWithoutFence(t *testing.T) {
+	testenv.Require(t, cluster)
 	s := newSystem(t, cluster, fault{shardArgs: append([]string{"--fenced=false"}, slowWork...)})
 	tr := s.startTraffic(2, 15*time.Millisecond)
 	s.waitForMore(20)
