@@ -156,19 +156,8 @@ func (w *World) use(ctx context.Context, a Action) error {
 		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
 	case removeChild:
 		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
-	case removeLease:
-		// But not while the sharder holds it, because that is what keeps the shard from coming back while its objects are
-		// moved: a move that is under way then would meet the shard at work.
-		leases := w.user.CoordinationV1().Leases(shardNamespace)
-		lease, err := leases.Get(ctx, a.Target, metav1.GetOptions{})
-		if err != nil || ptr.Deref(lease.Spec.HolderIdentity, "") == v1alpha1.HolderSharder {
-			return err
-		}
-		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
-	case relabelLease:
-		_, err := w.user.CoordinationV1().Leases(shardNamespace).Patch(ctx, a.Target, types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, v1alpha1.LabelRing), metav1.PatchOptions{})
-		return err
+	case removeLease, relabelLease:
+		return w.useLease(ctx, a)
 	case editRing:
 		return w.editRing()
 	case removeRing:
@@ -179,4 +168,21 @@ func (w *World) use(ctx context.Context, a Action) error {
 		return w.user.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, "clusterring-"+ringName, metav1.DeleteOptions{})
 	}
 	return fmt.Errorf("unknown action %q", a.Kind)
+}
+
+// useLease deletes the Lease of a shard, or takes it out of the ring. Nobody does so while the sharder holds it: that is what
+// keeps the shard from coming back while its objects are moved. Deleted, a move that is under way would meet the shard at work;
+// without its label, nobody would give it back.
+func (w *World) useLease(ctx context.Context, a Action) error {
+	leases := w.user.CoordinationV1().Leases(shardNamespace)
+	lease, err := leases.Get(ctx, a.Target, metav1.GetOptions{})
+	if err != nil || ptr.Deref(lease.Spec.HolderIdentity, "") == v1alpha1.HolderSharder {
+		return err
+	}
+	if a.Kind == removeLease {
+		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
+	}
+	delete(lease.Labels, v1alpha1.LabelRing)
+	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
+	return err
 }

@@ -20,7 +20,7 @@
 //
 // # What is assumed
 //
-// Nobody deletes a Lease while the sharder holds it, and a Lease of a shard that is gone for good keeps the label of its ring, or
+// Nobody deletes or relabels a Lease while the sharder holds it, and a Lease of a shard that is gone for good keeps the label of its ring, or
 // is deleted by somebody in the end. Guarantees do not cover an object whose shard label somebody has changed by hand, but it
 // has to get well, too.
 //
