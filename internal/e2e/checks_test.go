@@ -83,18 +83,10 @@ func (w *world) noOverlaps() {
 
 func (w *world) noOverlapsIn(intervals []record.Interval) {
 	w.Helper()
-	w.mu.Lock()
-	died := map[record.Worker]time.Time{}
-	for _, s := range w.shards {
-		if at, ok := s.Ended(); ok {
-			died[s.worker] = at
-		}
-	}
-	w.mu.Unlock()
 	if len(intervals) == 0 {
 		w.Error("no shard has worked on anything")
 	}
-	overlaps := record.Overlaps(w.withoutHangs(intervals), died)
+	overlaps := record.Overlaps(w.withoutHangs(intervals), w.died())
 	for i, o := range overlaps {
 		if i == 10 {
 			w.Errorf("and %d more", len(overlaps)-i)
@@ -102,6 +94,19 @@ func (w *world) noOverlapsIn(intervals []record.Interval) {
 		}
 		w.Error(o)
 	}
+}
+
+// died returns when shards were seen to have ended.
+func (w *world) died() map[record.Worker]time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	died := map[record.Worker]time.Time{}
+	for _, s := range w.shards {
+		if at, ok := s.Ended(); ok {
+			died[s.worker] = at
+		}
+	}
+	return died
 }
 
 // noLateWrites checks that no shard wrote to an object that another one had (G1).

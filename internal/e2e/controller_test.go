@@ -51,6 +51,8 @@ type controller struct {
 	unconditional bool
 	// stubborn work goes on when the Lease is lost.
 	stubborn bool
+	// children are the Secrets that have the names of their ConfigMaps; nil without.
+	children cache.Indexer
 }
 
 // shardMain is a shard, in a process of its own.
@@ -67,6 +69,7 @@ func shardMain(args []string) int {
 	writes := fs.Bool("writes", true, "write to objects")
 	unconditional := fs.Bool("unconditional", false, "write without a resource version")
 	fenced := fs.Bool("fenced", true, "write, and go on with work, only while the Lease is held")
+	withChildren := fs.Bool("children", false, "create a Secret for each ConfigMap")
 	_ = fs.Parse(args)
 
 	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(os.Stderr)))
@@ -97,7 +100,7 @@ func shardMain(args []string) int {
 			return err
 		}
 		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: !*fenced}
-		return errors.Join(s.Run(ctx, c.run), log.Close())
+		return errors.Join(s.Run(ctx, func(ctx context.Context) error { return c.run(ctx, *withChildren) }), log.Close())
 	}()
 	if err != nil {
 		logger.Error(err, "The shard has ended")
@@ -106,7 +109,7 @@ func shardMain(args []string) int {
 	return 0
 }
 
-func (c *controller) run(ctx context.Context) error {
+func (c *controller) run(ctx context.Context, withChildren bool) error {
 	factory := c.shard.Informers(0).Kubernetes(c.client)
 	informer := factory.Core().V1().ConfigMaps().Informer()
 	loop, err := worker.New(worker.Config[cache.ObjectName]{
@@ -129,9 +132,21 @@ func (c *controller) run(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	synced := []cache.InformerSynced{informer.HasSynced}
+	if withChildren {
+		secrets := factory.Core().V1().Secrets().Informer()
+		if err := c.shard.Controls(shard.Controlled{
+			Informer: secrets, Owners: []cache.SharedIndexInformer{informer},
+			Patch: func(ns string) shard.PatchFunc { return shard.Patch(c.client.CoreV1().Secrets(ns).Patch) },
+		}); err != nil {
+			return err
+		}
+		c.children = secrets.GetIndexer()
+		synced = append(synced, secrets.HasSynced)
+	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return nil
 	}
 	return loop.Run(ctx)
@@ -160,6 +175,9 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 		return ctx.Err()
 	case <-time.After(c.duration):
 	}
+	if err := c.createChild(ctx, object); err != nil {
+		return err
+	}
 	by, last := workedBy+c.shard.Ring(), wroteLast+c.shard.Ring()
 	wrote := c.shard.Name() + " " + object.Data["changed"]
 	if !c.writes || object.Annotations[by] == c.shard.Name() && object.Annotations[last] == wrote {
@@ -176,6 +194,26 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 	_, err = patch(ctx, name.Name, types.MergePatchType, change, metav1.PatchOptions{FieldManager: shardManager})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil // its event brings it back
+	}
+	return err
+}
+
+// createChild creates the Secret of a ConfigMap, if there is to be one.
+func (c *controller) createChild(ctx context.Context, owner *corev1.ConfigMap) error {
+	if c.children == nil {
+		return nil
+	}
+	child := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: owner.Namespace, Name: owner.Name,
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))},
+	}}
+	if _, exists, err := c.children.GetByKey(cache.MetaObjectToName(child).String()); exists || err != nil {
+		return err
+	}
+	c.shard.LabelChild(child, owner)
+	_, err := c.client.CoreV1().Secrets(child.Namespace).Create(ctx, child, metav1.CreateOptions{FieldManager: shardManager})
+	if apierrors.IsAlreadyExists(err) {
+		return nil // the cache does not have it yet, or it is not back from another shard
 	}
 	return err
 }

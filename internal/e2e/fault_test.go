@@ -44,23 +44,25 @@ type fault struct {
 }
 
 // system is what faults happen to: two replicas of the sharder, and three shards that are started again when they end, as a
-// kubelet would do. Clients create, change and delete objects all the time.
+// kubelet would do. Each object has a child. Clients create, change and delete objects all the time.
 type system struct {
 	*world
-	fault   fault
-	proxies map[string]*tcpproxy.Proxy // by the name of a shard or replica
+	fault    fault
+	families *familyObserver
+	proxies  map[string]*tcpproxy.Proxy // by the name of a shard or replica
 }
 
 var shardNames = []string{"a", "b", "c"}
 
 func newSystem(t *testing.T, cluster *testenv.Cluster, f fault) *system {
 	t.Helper()
-	s := &system{world: newWorldOn(t, cluster), fault: f, proxies: map[string]*tcpproxy.Proxy{}}
+	s := &system{world: newWorldOn(t, cluster, children), fault: f, proxies: map[string]*tcpproxy.Proxy{}}
+	s.families = newFamilyObserver(t, cluster, s.namespace, s.ring)
 	for i := range 2 {
 		s.waitReady(s.startSharder(append(s.through(fmt.Sprintf("sharder-%d", i)), shortLease...)...))
 	}
 	for _, name := range shardNames {
-		s.keepShard(name, append(s.through(name), append([]string{"--lease-duration=" + leaseDuration.String()}, f.shardArgs...)...)...)
+		s.keepShard(name, append(s.through(name), append([]string{"--children", "--lease-duration=" + leaseDuration.String()}, f.shardArgs...)...)...)
 	}
 	s.waitForAdmission()
 	s.create("before", 60, 4)
@@ -123,6 +125,7 @@ func runFault(t *testing.T, cluster *testenv.Cluster, f fault) {
 		t.Error("no object has moved, so this shows nothing")
 	}
 	s.checkAll(shardNames...)
+	s.checkFamilies()
 }
 
 // recover waits until new objects get their shard and are worked on by it (G2).

@@ -51,8 +51,8 @@ func newWorld(t *testing.T) *world {
 	return newWorldOn(t, cluster)
 }
 
-// newWorldOn is newWorld on a certain control plane.
-func newWorldOn(t *testing.T, cluster *testenv.Cluster) *world {
+// newWorldOn is newWorld on a certain control plane, with a ring that has controlled resources.
+func newWorldOn(t *testing.T, cluster *testenv.Cluster, controlled ...v1alpha1.GroupResource) *world {
 	t.Helper()
 	w := &world{T: t, cluster: cluster, dir: t.ArtifactDir(), system: cluster.Namespace(t), namespace: cluster.Namespace(t), ring: testenv.Name(t)}
 	var err1, err2, err3 error
@@ -62,7 +62,7 @@ func newWorldOn(t *testing.T, cluster *testenv.Cluster) *world {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	w.createRing(w.ring)
+	w.createRing(w.ring, controlled...)
 	w.observer = newObserver(t, cluster, w.namespace)
 	w.group = procs.NewGroup()
 	t.Cleanup(func() {
@@ -75,12 +75,14 @@ func newWorldOn(t *testing.T, cluster *testenv.Cluster) *world {
 }
 
 // createRing creates a ring for the ConfigMaps of the test's namespace.
-func (w *world) createRing(name string) {
+func (w *world) createRing(name string, controlled ...v1alpha1.GroupResource) {
 	w.Helper()
 	ring := &v1alpha1.ClusterRing{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.ClusterRingSpec{
-			Resources:         []v1alpha1.RingResource{{GroupResource: v1alpha1.GroupResource{Resource: "configmaps"}}},
+			Resources: []v1alpha1.RingResource{{
+				GroupResource: v1alpha1.GroupResource{Resource: "configmaps"}, ControlledResources: controlled,
+			}},
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.namespace}},
 		},
 	}
