@@ -34,7 +34,7 @@ func (p *packer) take(width uint) uint8 {
 
 func (p *packer) takeFlag() bool { return p.take(1) == 1 }
 
-// pack needs 44 and 28 bits.
+// pack needs 46 and 24 bits.
 func (s state) pack() packed {
 	var p, rest packer
 	for _, sh := range s.shards {
@@ -48,6 +48,7 @@ func (s state) pack() packed {
 		}
 		p.flag(sh.moving)
 		p.flag(sh.claimed)
+		p.flag(sh.unsure)
 		p.flag(sh.late)
 	}
 	for _, family := range s.families {
@@ -55,10 +56,6 @@ func (s state) pack() packed {
 			rest.put(uint8(l.shard), 2)
 			rest.flag(l.drain)
 		}
-	}
-	for _, unsure := range s.unsure {
-		rest.flag(unsure.child)
-		rest.flag(unsure.owner)
 	}
 	first, second := s.wires[0].pack(), s.wires[1].pack()
 	rest.put(max(first, second), 6)
@@ -82,6 +79,7 @@ func (b packed) unpack() state {
 		}
 		sh.moving = p.takeFlag()
 		sh.claimed = p.takeFlag()
+		sh.unsure = p.takeFlag()
 		sh.late = p.takeFlag()
 	}
 	for f := range s.families {
@@ -89,10 +87,6 @@ func (b packed) unpack() state {
 			l.shard = name(rest.take(2))
 			l.drain = rest.takeFlag()
 		}
-	}
-	for f := range s.unsure {
-		s.unsure[f].child = rest.takeFlag()
-		s.unsure[f].owner = rest.takeFlag()
 	}
 	for i := range s.wires {
 		s.wires[i] = unpackWrite(rest.take(6))

@@ -25,11 +25,11 @@ func (m *model) evacuation(s state, n name, emit emitter) {
 		emit(step{text: "the sharder claims the Lease of <S>", shard: n}, claimed, needed && !sh.claimed)
 	}
 	m.overtake(s, n, emit)
-	settles := m.keeps(RuleGiveBack) && (!s.isUnsure(n) || !m.keeps(RuleOvertake))
+	settles := m.keeps(RuleGiveBack) && (!sh.unsure || !s.hasObjects(n) || !m.keeps(RuleOvertake))
 	if sh.claimed && sh.lease == sharder && settles {
 		free := s
 		m.hold(&free, n, nobody)
-		free.shard(n).claimed = !m.keeps(RuleStopAfterRelease)
+		free.shard(n).claimed, free.shard(n).unsure = !m.keeps(RuleStopAfterRelease), false
 		done := !s.hasObjects(n) || s.members() == 0
 		emit(step{text: "the sharder gives the Lease of <S> back", shard: n}, free, done)
 		m.deposed(s, write{kind: freeWrite, shard: n}, step{text: "to give the Lease of <S> back", shard: n}, emit)
@@ -67,48 +67,30 @@ func (s *state) hasObjects(n name) bool {
 	return false
 }
 
-// claim has the leading sharder claim a Lease. If that was claimed before, and not given back, it can't be sure about what is
-// left at the shard.
+// claim has the leading sharder claim a Lease. If that was claimed before, and not given back, requests of an earlier leader
+// may hang.
 func (m *model) claim(s *state, n name) {
-	sh := s.shard(n)
-	for f := range m.cfg.Families {
-		for _, child := range [...]bool{true, false} {
-			if !sh.claimed && sh.moving && s.object(f, child).shard == n {
-				*s.doubt(f, child) = true
-			}
-		}
-	}
 	m.hold(s, n, sharder)
+	sh := s.shard(n)
+	sh.unsure = sh.unsure || sh.moving && !sh.claimed
 	sh.moving, sh.claimed = m.cfg.LateMoves, true // Without late requests it makes no difference.
 }
 
-// isUnsure says that the leading sharder is unsure about an object of the shard.
-func (s *state) isUnsure(n name) bool {
-	for f := range s.families {
-		for _, child := range [...]bool{true, false} {
-			if *s.doubt(f, child) && s.object(f, child).shard == n {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// overtake emits that the leading sharder writes to the objects that are left at a shard.
+// overtake emits that the leading sharder writes to all objects that are left at a shard. Nobody can tell this from one write after the
+// other, because what comes to the shard meanwhile has been written as well.
 func (m *model) overtake(s state, n name, emit emitter) {
-	if sh := s.shard(n); !sh.claimed || sh.lease != sharder {
+	if sh := s.shard(n); !sh.unsure || sh.lease != sharder {
 		return
 	}
 	for f := range m.cfg.Families {
 		for _, child := range [...]bool{true, false} {
-			if l := *s.object(f, child); l.shard == n && *s.doubt(f, child) {
-				written := s
-				m.write(&written, f, child, labels{shard: n, drain: !l.drain})
-				st := step{text: "the sharder writes to <O>, so that late requests fail", shard: n, family: uint8(f), child: child}
-				emit(st, written, s.members() == 0)
+			if l := *s.object(f, child); l.shard == n {
+				m.write(&s, f, child, labels{shard: n, drain: !l.drain})
 			}
 		}
 	}
+	s.shard(n).unsure = false
+	emit(step{text: "the sharder writes to all that is left at <S>, so that late requests fail", shard: n}, s, s.members() == 0)
 }
 
 // force emits that objects are moved from a shard, children first.
@@ -157,7 +139,7 @@ func (m *model) unanswered(s state, w write, st step, emit emitter) {
 	if !m.cfg.LateMoves || !m.hang(&s, w) {
 		return
 	}
-	*s.doubt(int(w.family), w.child) = s.shard(w.shard).claimed
+	s.shard(w.shard).unsure = s.shard(w.shard).claimed
 	st.text = "the sharder sends a request " + st.text + "; it hangs, and the sharder gives up on it"
 	emit(st, s, false)
 }
@@ -174,9 +156,8 @@ func (m *model) depose(s *state) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.late = sh.claimed && !m.keeps(RuleLeaderFence)
-		sh.claimed = false
+		sh.claimed, sh.unsure = false, false
 	}
-	s.unsure = state{}.unsure
 }
 
 // placement emits what scans, and the watch for unassigned objects in every replica, write on objects: any view of the ring

@@ -86,6 +86,8 @@ type shard struct {
 	moving bool
 	// claimed: the leading sharder has claimed the Lease and goes on moving objects until it gives it back.
 	claimed bool
+	// unsure: a request to move an object from the shard may hang, of an earlier leader or of the one that has claimed the Lease.
+	unsure bool
 	// late: a sharder that does not lead any more goes on moving objects. Only without RuleLeaderFence.
 	late bool
 }
@@ -119,9 +121,6 @@ const (
 type state struct {
 	shards   [2]shard
 	families [2]family
-	// unsure: the leading sharder has claimed the Lease of the shard of a child or an owner, and a request to move it from there may
-	// hang, of an earlier leader or of its own.
-	unsure [2]struct{ child, owner bool }
 	// wires has the requests that hang, in any order. One that cannot succeed any more, because what it is for has changed
 	// since, is forgotten.
 	wires [2]write
@@ -137,19 +136,10 @@ func (s *state) object(f int, child bool) *labels {
 	return &s.families[f].owner
 }
 
-// doubt returns whether the leading sharder is unsure about the child or the owner.
-func (s *state) doubt(f int, child bool) *bool {
-	if child {
-		return &s.unsure[f].child
-	}
-	return &s.unsure[f].owner
-}
-
 // mirrored returns the state with the names of the shards and the families exchanged.
 func (s state) mirrored() state {
 	s.shards[0], s.shards[1] = s.shards[1], s.shards[0]
 	s.families[0], s.families[1] = s.families[1], s.families[0]
-	s.unsure[0], s.unsure[1] = s.unsure[1], s.unsure[0]
 	for n := range s.shards {
 		for p := range s.shards[n].processes {
 			process := &s.shards[n].processes[p]

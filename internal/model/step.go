@@ -51,7 +51,6 @@ func (m *model) write(s *state, f int, child bool, to labels) {
 	object := s.object(f, child)
 	from := *object
 	*object = to
-	*s.doubt(f, child) = false
 	s.forget(func(w write) bool { return w.object(f, child) && m.conflicts(w.kind) })
 	if !child {
 		return
