@@ -24,6 +24,11 @@
 // # Families
 //
 // The controlled objects that the shard knows leave before their owner does, while the shard does not work on either of
-// them any more. A controlled object that the shard did not know yet, because it was just created, is drained by the
-// sharder later. Its owner is elsewhere then, so no controller that is keyed by owners would answer; [Handover.Run] does.
+// them any more. One that the shard does not know yet stays behind: it was just created, or it has just come, by force for
+// example, and its informer is behind that of its owner. The sharder asks for it later. Its owner is elsewhere then, so no
+// controller that is keyed by owners would answer; [Handover.Run] does.
+//
+// A request to let go of a controlled object that hangs, and arrives when the process has lost its Lease and another one of
+// that name works on the owner, takes the object away from it for a moment: it has the labels and the resourceVersion that it
+// should have. A scan brings the object back, and nobody else works on it meanwhile, since working means working on the owner.
 package handover
