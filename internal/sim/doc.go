@@ -32,8 +32,8 @@
 // does not heed the end of its context, is in the controller: now and then it sleeps on. Clocks are wrong by shifting the times that a
 // process writes into Leases, and what it reads of its own; they all run at the same rate.
 //
-// Chance is drawn from the seed for each request of each process by itself, and every request takes a time of its own, so
-// that the same seed leads through the same schedule as far as the code under test allows: client-go and the runtime draw
-// some chance of their own (jitter, select, the order of maps). A seed therefore reproduces most failures at once and some after a
-// few runs.
+// Chance is drawn from the seed for each request of each process by itself, every request takes a time of its own, and the
+// tests seed what client-go leaves to chance. So the same seed leads through the same schedule, but for what the runtime
+// decides: the order of maps, of select, and of goroutines that become ready at the same instant. A seed reproduces most
+// failures at once, and the others after a few runs.
 package sim

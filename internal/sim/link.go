@@ -126,10 +126,10 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	l.sent(req, body)
 	if l.edit != nil {
 		body = l.edit(req, body)
 	}
+	l.sent(req, body)
 	body = l.clock.outgoing(req, body)
 	chance := l.chance(req)
 	c, _, _ := l.get()

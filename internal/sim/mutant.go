@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +19,8 @@ type Mutant struct {
 	Unfenced bool
 	// Unrestricted lists and watches objects of all shards, and works on all.
 	Unrestricted bool
+	// Stale takes what an API server has at hand for the first list of an informer.
+	Stale bool
 	// Deaf works on objects without asking whether they are to be handed over.
 	Deaf bool
 	// Hasty lets go of an object as soon as it is asked, also while it works on it.
@@ -25,6 +29,35 @@ type Mutant struct {
 	OwnerFirst bool
 	// Blind writes labels in the sharder's name without the version that the decision was made on.
 	Blind bool
+	// Meddling has the sharder write an annotation along with its labels.
+	Meddling bool
+	// Refusing has admission refuse now and then.
+	Refusing bool
+}
+
+// edit returns what changes the requests of a replica of the sharder, or nil.
+func (m Mutant) edit() func(*http.Request, []byte) []byte {
+	if !m.Blind && !m.Meddling {
+		return nil
+	}
+	return func(req *http.Request, body []byte) []byte {
+		var patch map[string]map[string]any
+		if req.Method != http.MethodPatch || json.Unmarshal(body, &patch) != nil || patch["metadata"] == nil {
+			return body
+		}
+		if m.Blind {
+			delete(patch["metadata"], "uid")
+			delete(patch["metadata"], "resourceVersion")
+		}
+		if m.Meddling {
+			patch["metadata"]["annotations"] = map[string]any{"meddled": "true"}
+		}
+		out, err := json.Marshal(patch)
+		if err != nil {
+			return body
+		}
+		return out
+	}
 }
 
 // tweak returns what restricts informers.
@@ -32,7 +65,15 @@ func (m Mutant) tweak(restrict func(*metav1.ListOptions)) func(*metav1.ListOptio
 	if m.Unrestricted {
 		return func(*metav1.ListOptions) {}
 	}
-	return restrict
+	if !m.Stale {
+		return restrict
+	}
+	return func(o *metav1.ListOptions) {
+		restrict(o)
+		if o.ResourceVersion == "" && o.Continue == "" {
+			o.ResourceVersion = "0"
+		}
+	}
 }
 
 // handOver is what the controller asks before it works.

@@ -17,10 +17,13 @@ func TestMutants(t *testing.T) {
 	}{
 		"the fence is left out":                              {Mutant{Unfenced: true}, "G1", 29, 40, NewPlan},
 		"informers show the objects of all shards":           {Mutant{Unrestricted: true}, "G1", 1, 5, NewPlan},
+		"the first list may be old":                          {Mutant{Stale: true}, "G1", 1, 20, comingBack},
 		"objects are worked on without asking for handovers": {Mutant{Deaf: true}, "G2", 3, 10, NewPlan},
 		"objects are handed over while they are worked on":   {Mutant{Hasty: true}, "G1", 12, 40, NewPlan},
 		"the sharder writes labels without a precondition":   {Mutant{Blind: true}, "G1", 1, 20, withoutAdmission},
 		"objects are handed over before their children":      {Mutant{OwnerFirst: true}, "G4", 1, 20, NewPlan},
+		"the sharder writes more than its labels":            {Mutant{Meddling: true}, "G3", 1, 10, NewPlan},
+		"admission refuses":                                  {Mutant{Refusing: true}, "G3", 1, 10, NewPlan},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := uint64(max(1, tc.from-2))
@@ -68,6 +71,24 @@ func withoutAdmission(seed uint64) Plan {
 				Action{At: at, Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(5))},
 				Action{At: at, For: time.Minute - at, Kind: lag, N: 1, Target: "leases", Conditions: Conditions{Delay: between(r, 0, 5*time.Second)}})
 		}
+	}
+	return p
+}
+
+// comingBack returns a plan with shards that crash and are back as soon as their objects have been moved, and API servers that
+// tell of it late.
+func comingBack(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 1, 2, 12, time.Minute, nil
+	for i := range 2 {
+		for _, resource := range []string{"configmaps", "secrets"} {
+			p.Actions = append(p.Actions, Action{
+				At: 3 * time.Second, For: 56 * time.Second, Kind: lag, N: i, Target: resource, Conditions: Conditions{Delay: time.Duration(i) * 4 * time.Second},
+			})
+		}
+	}
+	for i := range 4 {
+		p.Actions = append(p.Actions, Action{At: time.Duration(5+12*i) * time.Second, Kind: crash, Target: shardName(i % p.Shards)})
 	}
 	return p
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clusterring/clusterring/internal/simapi"
@@ -29,9 +30,7 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 	i, ctx := w.newInstance(name, number, c)
 	r := &replica{World: w, instance: i}
 	r.link.sent = r.checkWrites
-	if w.mutant.Blind {
-		r.link.edit = blind
-	}
+	r.link.edit = w.mutant.edit()
 	cfg := config.Default()
 	cfg.Namespace = sharderNamespace
 	cfg.Client.RESTConfig = simapi.ConfigOver(r.link)
@@ -82,21 +81,6 @@ func (r *replica) checkWrites(req *http.Request, body []byte) {
 	}
 }
 
-// blind takes the preconditions from what the sharder writes.
-func blind(req *http.Request, body []byte) []byte {
-	var patch map[string]map[string]any
-	if req.Method != http.MethodPatch || json.Unmarshal(body, &patch) != nil || patch["metadata"] == nil {
-		return body
-	}
-	delete(patch["metadata"], "uid")
-	delete(patch["metadata"], "resourceVersion")
-	out, err := json.Marshal(patch)
-	if err != nil {
-		return body
-	}
-	return out
-}
-
 // admission carries requests of the API server to the replicas of the sharder.
 type admission struct{ *World }
 
@@ -141,6 +125,16 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, req.Context().Err()
 	}
 	recorder := httptest.NewRecorder()
+	if a.mutant.Refusing && chance.IntN(4) == 0 {
+		recorder.WriteHeader(http.StatusOK)
+		var review admissionv1.AdmissionReview
+		if err := json.NewDecoder(req.Body).Decode(&review); err != nil {
+			return nil, err
+		}
+		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID}
+		err := json.NewEncoder(recorder).Encode(review)
+		return recorder.Result(), err
+	}
 	r.sharder.Admission().ServeHTTP(recorder, req.WithContext(context.WithoutCancel(req.Context())))
 	return recorder.Result(), nil
 }

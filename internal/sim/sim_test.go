@@ -1,14 +1,18 @@
+//go:debug randseednop=0
+
 package sim
 
 import (
 	"flag"
 	"fmt"
 	"io"
+	mathrand "math/rand"
 	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
 )
@@ -33,6 +37,10 @@ func TestMain(m *testing.M) {
 // simulate runs a plan in a bubble of its own.
 func simulate(t *testing.T, plan Plan, options Options) (result Result) {
 	t.Helper()
+	// What client-go leaves to chance comes from the seed, too.
+	//lint:ignore SA1019 there is no other way to its global source
+	mathrand.Seed(int64(plan.Seed))
+	utilrand.Seed(int64(plan.Seed))
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		if result, err = Run(plan, options); err != nil {
