@@ -11,8 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// verbs are what can be done with every resource.
-var verbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+// verbs returns what can be done with the resource.
+func (r Resource) verbs() []string {
+	verbs := []string{"create", "delete", "get", "list", "patch", "update", "watch"}
+	if r.GroupResource() != namespaces {
+		verbs = append(verbs, "deletecollection")
+	}
+	return verbs
+}
 
 // aside answers requests that are not about resources in the storage: the version, what is served, and what the client may
 // do, which is everything.
@@ -67,7 +73,7 @@ func (s *Server) served(group, version string) (answer, bool) {
 		}
 		list.GroupVersion = r.GroupVersion().String()
 		list.APIResources = append(list.APIResources, metav1.APIResource{
-			Name: r.Resource, SingularName: strings.ToLower(r.Kind), Namespaced: r.Namespaced, Kind: r.Kind, Verbs: verbs,
+			Name: r.Resource, SingularName: strings.ToLower(r.Kind), Namespaced: r.Namespaced, Kind: r.Kind, Verbs: r.verbs(),
 		})
 		if r.Status {
 			list.APIResources = append(list.APIResources, metav1.APIResource{

@@ -119,7 +119,7 @@ func (s replica) serve(req *http.Request, body []byte) (answer, error) {
 		return s.patch(r)
 	case req.Method == http.MethodDelete && !collection && r.subresource == "":
 		return s.delete(r)
-	case req.Method == http.MethodDelete && collection:
+	case req.Method == http.MethodDelete && collection && r.table.GroupResource() != namespaces:
 		return s.deleteCollection(r)
 	}
 	return answer{}, apierrors.NewMethodNotSupported(r.table.GroupResource(), strings.ToLower(req.Method))
