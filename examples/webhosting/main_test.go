@@ -223,10 +223,12 @@ func (w *world) startCountedWith(config *rest.Config) (*replica, *writes) {
 		w.t.Fatal(err)
 	}
 	o := &options{namespace: w.namespace}
-	r.run(testContext(w.t), func(ctx context.Context) error {
-		return work(ctx, o, &setup{config: config, websites: everything, controlled: everything}, prometheus.NewRegistry(),
-			website.Config{Workers: 4, Record: log})
-	})
+	work, err := newWork(o, &setup{config: config, websites: everything, controlled: everything}, prometheus.NewRegistry(),
+		website.Config{Workers: 4, Record: log})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.run(testContext(w.t), work)
 	return r, counted
 }
 

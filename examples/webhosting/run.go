@@ -37,23 +37,28 @@ func run(ctx context.Context, o *options) error {
 		}
 		defer log.Close()
 	}
+	work, err := newWork(o, setup, registry, website.Config{
+		Workers: o.workers, Shard: setup.shard, Record: log, MetricsProvider: queues,
+		OnSynced: func() { readiness.synced.Store(true) },
+	})
+	if err != nil {
+		return err
+	}
 	return setup.run(ctx, func(ctx context.Context) error {
 		readiness.working.Store(true)
-		return work(ctx, o, setup, registry, website.Config{
-			Workers: o.workers, Shard: setup.shard, Record: log, MetricsProvider: queues,
-			OnSynced: func() { readiness.synced.Store(true) },
-		})
+		return work(ctx)
 	})
 }
 
-// work runs the controller of Websites until ctx ends. The process may work on Websites as long as ctx does not end.
-func work(ctx context.Context, o *options, setup *setup, registry prometheus.Registerer, cfg website.Config) error {
+// newWork makes the controller of Websites and returns the func that runs it until its context ends. The process may work on
+// Websites as long as that does not end. A shard must know what its controller controls before it runs, hence the two steps.
+func newWork(o *options, setup *setup, registry prometheus.Registerer, cfg website.Config) (func(ctx context.Context) error, error) {
 	var err error
 	if cfg.KubeClient, err = kubernetes.NewForConfig(setup.config); err != nil {
-		return err
+		return nil, err
 	}
 	if cfg.WebClient, err = versioned.NewForConfig(setup.config); err != nil {
-		return err
+		return nil, err
 	}
 	// Websites and what they control are filtered, Themes are not.
 	own := externalversions.NewSharedInformerFactoryWithOptions(cfg.WebClient, 0,
@@ -67,22 +72,24 @@ func work(ctx context.Context, o *options, setup *setup, registry prometheus.Reg
 
 	controller, err := website.New(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	collector := controller.Collector()
-	if err := registry.Register(collector); err != nil {
-		return err
-	}
-	defer registry.Unregister(collector)
+	return func(ctx context.Context) error {
+		collector := controller.Collector()
+		if err := registry.Register(collector); err != nil {
+			return err
+		}
+		defer registry.Unregister(collector)
 
-	for _, factory := range []interface {
-		Start(stop <-chan struct{})
-		Shutdown()
-	}{own, all, controlled} {
-		factory.Start(ctx.Done())
-		defer factory.Shutdown()
-	}
-	return controller.Run(ctx)
+		for _, factory := range []interface {
+			Start(stop <-chan struct{})
+			Shutdown()
+		}{own, all, controlled} {
+			factory.Start(ctx.Done())
+			defer factory.Shutdown()
+		}
+		return controller.Run(ctx)
+	}, nil
 }
 
 // everything is for informers that need not be filtered.
