@@ -30,7 +30,8 @@ type Controlled struct {
 }
 
 // Controls registers a controlled resource. From then on, HandOver lets go of such objects together with their owner, and
-// Run lets go of those whose owner is not with this shard. It must be called before the informer is started and before Run.
+// Run lets go of those whose owner is not with this shard. It must be called before the informer is started and before Run;
+// after that it fails, because nobody would look after objects that have lost their owner.
 func (h *Handover) Controls(c Controlled) error {
 	var errs []error
 	if c.Informer == nil {
@@ -57,6 +58,9 @@ func (h *Handover) Controls(c Controlled) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.running {
+		return errors.New("controlled resource: registered too late: Controls must be called before the shard runs")
+	}
 	h.controlled = append(h.controlled, c)
 	return nil
 }
@@ -122,9 +126,10 @@ type stray struct {
 // Run lets go of controlled objects that the sharder asked for and whose owner is not with this shard, until ctx ends.
 // Objects whose owner is here leave together with it.
 func (h *Handover) Run(ctx context.Context) error {
-	h.mu.RLock()
+	h.mu.Lock()
+	h.running = true
 	controlled := h.controlled
-	h.mu.RUnlock()
+	h.mu.Unlock()
 	if len(controlled) == 0 {
 		<-ctx.Done()
 		return nil

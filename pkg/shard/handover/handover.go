@@ -37,6 +37,7 @@ type Handover struct {
 
 	mu         sync.RWMutex
 	controlled []Controlled
+	running    bool // Run was called
 }
 
 // New returns a Handover. The error names everything that is wrong with the config.

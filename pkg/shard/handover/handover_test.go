@@ -273,6 +273,30 @@ func TestLabelChild(t *testing.T) {
 	}
 }
 
+// TestControlsTooLate: what is registered after Run has begun would keep its strays for ever, so that is an error. An operator
+// did so, and Websites waited for minutes because their children were with another shard, which did not let go of them.
+func TestControlsTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandover(t, true)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- h.Run(ctx) }()
+		synctest.Wait()
+		informer := cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{})
+		err := h.Controls(Controlled{
+			Informer: informer, Owners: []cache.SharedIndexInformer{informer},
+			Patch: func(string) PatchFunc { return (&recorder{}).patch },
+		})
+		if err == nil || !strings.Contains(err.Error(), "too late") {
+			t.Errorf("error %v, want one that says that it is too late", err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestConfigProblems(t *testing.T) {
 	_, err := New(Config{})
 	if err == nil {
