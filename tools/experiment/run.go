@@ -55,6 +55,7 @@ type runOptions struct {
 	kubeconfig, webhookHost string
 	prometheus, listen      string
 	keep                    bool
+	verbosity               int
 	seed                    uint64
 }
 
@@ -77,6 +78,7 @@ func newRunCommand() *cobra.Command {
 	fs.StringVar(&o.prometheus, "prometheus", "", "the `URL` of a Prometheus server that measures")
 	fs.StringVar(&o.listen, "listen", "", "where this process serves its metrics and /targets, `host:port` (default: a free port of 127.0.0.1)")
 	fs.BoolVar(&o.keep, "keep", false, "leave everything running in the end, until Ctrl-C, and keep the operators' records")
+	fs.IntVarP(&o.verbosity, "verbosity", "v", 0, "level of the instances' logs; 2 and more cost something")
 	fs.Uint64Var(&o.seed, "seed", 1, "decides all random choices; the second repetition has the next one, and so on")
 	o.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -160,7 +162,7 @@ func (o *runOptions) run(ctx context.Context, name string, given func(flag strin
 		}
 		r, err := carryOut(ctx, trial.Config{
 			Scenario: s, Setup: o.setup, Repeat: repeat, Seed: o.seed + uint64(repeat) - 1, Dir: dir, Bin: o.bin, Repo: o.repo, Self: o.self,
-			Kubeconfig: o.kubeconfig, WebhookHost: o.webhookHost, Prometheus: o.prometheus, Listen: o.listen, Keep: o.keep, Out: out,
+			Kubeconfig: o.kubeconfig, WebhookHost: o.webhookHost, Prometheus: o.prometheus, Listen: o.listen, Keep: o.keep, Verbosity: o.verbosity, Out: out,
 		})
 		if err != nil {
 			return err

@@ -51,6 +51,8 @@ type Config struct {
 	Latency time.Duration
 	// WebhookHost is where the API server reaches sharders. Default: 127.0.0.1.
 	WebhookHost string
+	// Verbosity is the level of the instances' logs.
+	Verbosity int
 	// RestartDelay is how long the restart of a process takes. Default: 1s.
 	RestartDelay time.Duration
 
@@ -203,7 +205,7 @@ func (f *Fleet) prepare(ctx context.Context, component, program string, account 
 	if err := f.cfg.Cluster.WriteKubeconfig(kubeconfig, config, proxy.Addr()); err != nil {
 		return nil, err
 	}
-	args = append(args, "--kubeconfig="+kubeconfig, "--metrics-bind-address="+address)
+	args = append(args, "--kubeconfig="+kubeconfig, "--metrics-bind-address="+address, "-v="+strconv.Itoa(f.cfg.Verbosity))
 	if component == scenario.Operator {
 		args = append(args, "--shard-name="+name, "--record="+f.Record(name))
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	// http://<Listen>/targets.
 	Prometheus, Listen string
 
+	// Verbosity is the level of the instances' logs.
+	Verbosity int
 	// Keep leaves the control plane and the instances running until ctx ends, and the records where they are.
 	Keep bool
 	// KeepSeries leaves the time series in Dir/tsdb, for prom.Open.

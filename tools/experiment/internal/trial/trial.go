@@ -111,7 +111,7 @@ func (t *trial) prepare(ctx context.Context) (err error) {
 	}
 	if t.fleet, err = fleet.New(fleet.Config{
 		Cluster: t.cluster, Installed: t.installed, Bin: t.cfg.Bin, Dir: t.cfg.Dir, Setup: t.cfg.Setup, WebhookHost: t.cfg.WebhookHost,
-		Workers: t.cfg.Scenario.Workers, LeaseDuration: t.cfg.Scenario.LeaseDuration, Latency: t.cfg.Scenario.Latency,
+		Workers: t.cfg.Scenario.Workers, LeaseDuration: t.cfg.Scenario.LeaseDuration, Latency: t.cfg.Scenario.Latency, Verbosity: t.cfg.Verbosity,
 		OnTargets: func(targets []prom.Target) { t.scrape("fleet", targets) },
 		OnEvent:   func(what string) { t.event("%s", what) },
 	}); err != nil {
