@@ -8,4 +8,4 @@ mapfile -t packages < <(
     awk '/ [^ ]*\/internal\/testenv( |$)/ {print $1}'
 )
 # One at a time, because whole systems with short Leases are among them.
-go test -race -p 1 -timeout 20m "${packages[@]}"
+go test -race -p 1 -timeout 40m "${packages[@]}"

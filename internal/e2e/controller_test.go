@@ -24,6 +24,7 @@ import (
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/pkg/shard/lease"
 )
 
 const (
@@ -34,6 +35,8 @@ const (
 	// wroteLast, with the name of the ring, is the annotation with the shard's name and what the user's data was when it
 	// worked on the object. So there is a write for each change by a user.
 	wroteLast = "wrote-last.e2e.clusterring.dev/"
+	// writeRefused is what a shard logs when the fence has refused a write.
+	writeRefused = "Write refused"
 	// shardManager is the field manager of shards.
 	shardManager = "e2e-shard"
 )
@@ -49,7 +52,7 @@ type controller struct {
 	// unconditional writes have no resource version, as those of a controller that is careless, and nothing but the fence
 	// keeps them from an object that has changed hands.
 	unconditional bool
-	// stubborn work goes on when the Lease is lost.
+	// stubborn work that was begun goes on when the Lease is lost.
 	stubborn bool
 	// children are the Secrets that have the names of their ConfigMaps; nil without.
 	children cache.Indexer
@@ -63,12 +66,13 @@ func shardMain(args []string) int {
 	name := fs.String("name", "", "name of the shard")
 	identity := fs.String("identity", "", "holder of the Lease")
 	namespace := fs.String("namespace", "", "namespace of the Lease")
-	lease := fs.Duration("lease-duration", 10*time.Second, "duration of the Lease")
+	leaseDuration := fs.Duration("lease-duration", 10*time.Second, "duration of the Lease")
 	path := fs.String("record", "", "file to append the record to")
 	work := fs.Duration("work", 5*time.Millisecond, "how long work on an object takes")
 	writes := fs.Bool("writes", true, "write to objects")
 	unconditional := fs.Bool("unconditional", false, "write without a resource version")
-	fenced := fs.Bool("fenced", true, "write, and go on with work, only while the Lease is held")
+	stubborn := fs.Bool("stubborn", false, "go on with work that was begun when the Lease is lost")
+	fenced := fs.Bool("fenced", true, "write only while the Lease is held")
 	withChildren := fs.Bool("children", false, "create a Secret for each ConfigMap")
 	_ = fs.Parse(args)
 
@@ -83,7 +87,7 @@ func shardMain(args []string) int {
 		}
 		config.QPS = -1
 		s, err := shard.New(shard.Config{
-			Ring: *ring, RESTConfig: config, Name: *name, Namespace: *namespace, Identity: *identity, LeaseDuration: *lease,
+			Ring: *ring, RESTConfig: config, Name: *name, Namespace: *namespace, Identity: *identity, LeaseDuration: *leaseDuration,
 		})
 		if err != nil {
 			return err
@@ -99,7 +103,7 @@ func shardMain(args []string) int {
 		if err != nil {
 			return err
 		}
-		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: !*fenced}
+		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: *stubborn}
 		return errors.Join(s.Run(ctx, func(ctx context.Context) error { return c.run(ctx, *withChildren) }), log.Close())
 	}()
 	if err != nil {
@@ -166,7 +170,12 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() {
+		if errors.Is(err, lease.ErrNotHeld) {
+			klog.FromContext(ctx).Info(writeRefused, "object", name)
+		}
+		err = errors.Join(err, end())
+	}()
 	if c.stubborn {
 		ctx = context.WithoutCancel(ctx)
 	}

@@ -5,6 +5,18 @@
 // it: that no two shards worked on one object at the same time (G1, by the record that every shard writes of all that it
 // does), that every object is with the shard that the ring says (G2), and that no request failed (G3).
 //
+// The tests of the fault_ files have one shape: a system of two replicas of the sharder and three shards, under churn, to which
+// something bad happens, and which must be well again within seconds, without a promise broken meanwhile (runFault). What
+// they judge by:
+//
+//   - G1: the records do not overlap. Work of a process that is stopped (SIGSTOP) counts until the stop: it goes on when the
+//     process wakes up, to find that it may not write. So that it does not write is seen on the objects instead: each
+//     write of a shard leaves its name, and the name of a shard that does not have the object is a violation. Shards that
+//     are stopped write without a resource version, so that nothing but the fence keeps them from it.
+//   - G2: new objects get a shard, are worked on, and all are where they belong.
+//   - G3: no request of a client fails, unless the API server or etcd is the fault; then none fails because of a webhook.
+//   - G4: no child leaves a shard that is at work on its owner, and at the end each is with its owner.
+//
 // A shard is this test binary, started again as a small sharded controller of ConfigMaps; see controller_test.go. The
 // sharder is built from tools/sharder. With -artifacts, the logs and records of the processes are kept.
 package e2e

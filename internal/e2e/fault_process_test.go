@@ -3,14 +3,19 @@ package e2e
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/clusterring/clusterring/internal/testenv"
 )
 
-// slowWork has shards be in the middle of some work at any time, and their writes depend on nothing but the fence.
+// slowWork has shards be in the middle of some work at most times, and their writes have no precondition.
 var slowWork = []string{"--work=200ms", "--unconditional"}
+
+// careless work goes on, too, when the Lease is lost: nothing but the fence keeps it from writing.
+var careless = []string{"--work=200ms", "--unconditional", "--stubborn"}
 
 // TestFaultCrash: processes are killed.
 func TestFaultCrash(t *testing.T) {
@@ -46,7 +51,7 @@ func TestFaultCrash(t *testing.T) {
 // TestFaultHang: processes hang (SIGSTOP) for longer than their Leases, and wake up.
 func TestFaultHang(t *testing.T) {
 	for name, f := range map[string]fault{
-		"a shard": {shardArgs: slowWork, moves: true, inject: func(s *system) {
+		"a shard": {shardArgs: careless, moves: true, inject: func(s *system) {
 			b := s.shard("b")
 			resume := s.hang(b.Process)
 			s.waitEmpty("b")
@@ -90,7 +95,7 @@ func TestFaultHang(t *testing.T) {
 			resumeOther()
 			s.lostLead(leader)
 		}},
-		"a shard, and the sharder that leads": {shardArgs: slowWork, moves: true, inject: func(s *system) {
+		"a shard, and the sharder that leads": {shardArgs: careless, moves: true, inject: func(s *system) {
 			b, leader := s.shard("b"), s.leader(s.sharders...)
 			resumeShard := s.hang(b.Process)
 			resumeLeader := s.hang(leader.Process)
@@ -109,7 +114,7 @@ func TestFaultHang(t *testing.T) {
 // of its work, and writes to objects that others have.
 func TestFaultHangWithoutFence(t *testing.T) {
 	testenv.Require(t, cluster)
-	s := newSystem(t, cluster, fault{shardArgs: append([]string{"--fenced=false"}, slowWork...)})
+	s := newSystem(t, cluster, fault{shardArgs: []string{"--work=500ms", "--unconditional", "--stubborn", "--fenced=false"}})
 	tr := s.startTraffic(2, 15*time.Millisecond)
 	s.waitForMore(20)
 	b := s.shard("b")
@@ -136,6 +141,11 @@ func (s *system) endsWithoutWork(p *shardProcess, woken time.Time) {
 		s.Error(err)
 	}
 	s.idleSince(p, woken)
+	log, err := os.ReadFile(p.LogFile())
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Logf("the fence has refused %d writes of %s", strings.Count(string(log), writeRefused), p.Name())
 }
 
 // lostLead waits until a replica that woke up too late knows that it does not lead any more.
