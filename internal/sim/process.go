@@ -45,23 +45,24 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 	}
 	p.lib = lib
 	p.link.sent = p.checkFence
+	config := lib.RESTConfig()
+	if w.mutant.Unfenced {
+		config = simapi.ConfigOver(p.link)
+	}
+	controller, err := newController(p, config)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	w.processes[name] = p
 	w.mu.Unlock()
 	go func() {
 		defer close(i.ended)
 		defer i.cancel()
+		defer controller.queue.ShutDown() // also if it never runs
 		err := lib.Run(ctx, func(ctx context.Context) error {
-			config := lib.RESTConfig()
-			if w.mutant.Unfenced {
-				config = simapi.ConfigOver(p.link)
-			}
-			c, err := newController(p, config)
-			if err != nil {
-				return err
-			}
-			p.controller.Store(c)
-			return c.run(ctx)
+			p.controller.Store(controller)
+			return controller.run(ctx)
 		})
 		w.say("%s has ended: %v", i.id(), err)
 	}()
