@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,7 +210,9 @@ func TestRunFile(t *testing.T) {
 	dir := t.TempDir()
 	run := &Run{
 		ID: "a", Scenario: "basic", Setup: "ring", Instances: 3, APILatency: 45 * time.Millisecond, Duration: 15 * time.Minute,
-		Start: begin, End: end, Events: []Event{{At: begin, What: "kill"}},
+		Idle: 1500, Seed: 7, LeaseDuration: 8 * time.Second, ScrapeInterval: 2 * time.Second, Revision: "abc", MembershipChanged: true,
+		Outages: []Outage{{What: "queue", From: 5 * time.Second, To: 1500 * time.Millisecond, Worst: math.MaxFloat64}},
+		Start:   begin, End: end, Events: []Event{{At: begin, What: "kill"}},
 		Verdicts: []Verdict{{Name: "v", SLO: 1, Value: 2}}, Checks: []Check{{Name: "c", OK: true}},
 	}
 	if err := run.Write(dir); err != nil {

@@ -21,10 +21,15 @@ type Run struct {
 	Workers    int     `json:"workers,omitempty"` // of each instance
 	Repeat     int     `json:"repeat"`            // which repetition of the same run it is
 	LoadFactor float64 `json:"loadFactor"`
+	Idle       int     `json:"idle,omitempty"` // Websites that were there before the load, and that nobody touched
+	Seed       uint64  `json:"seed,omitempty"`
 
-	APILatency time.Duration `json:"apiLatency"` // emulated, there and back
-	Duration   time.Duration `json:"duration"`   // of the load that was asked for
-	Machine    string        `json:"machine,omitempty"`
+	APILatency     time.Duration `json:"apiLatency"`     // emulated, there and back
+	Duration       time.Duration `json:"duration"`       // of the load that was asked for
+	LeaseDuration  time.Duration `json:"leaseDuration"`  // of the shards; 0: the operator's own
+	ScrapeInterval time.Duration `json:"scrapeInterval"` // of the operators and sharders
+	Machine        string        `json:"machine,omitempty"`
+	Revision       string        `json:"revision,omitempty"` // of the programs, as the version control system knows it
 
 	// ToTheLimit means that the run is to find the load at which the controller's objectives break.
 	ToTheLimit bool `json:"toTheLimit,omitempty"`
@@ -33,7 +38,11 @@ type Run struct {
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
 
+	// MembershipChanged means that instances came or went while there was load, or were made to stand still.
+	MembershipChanged bool `json:"membershipChanged,omitempty"`
+
 	Events   []Event   `json:"events,omitempty"`
+	Outages  []Outage  `json:"outages,omitempty"`
 	Verdicts []Verdict `json:"verdicts"`
 	Checks   []Check   `json:"checks"`
 }
@@ -42,6 +51,13 @@ type Run struct {
 type Event struct {
 	At   time.Time `json:"at"`
 	What string    `json:"what"`
+}
+
+// Outage is a time in which an objective was broken, looking back for a moment only. It fails nothing: what counts is the whole run.
+type Outage struct {
+	What     string        // of what the objective is
+	From, To time.Duration // since the load began
+	Worst    float64       // in the unit of the objective
 }
 
 // Verdict judges a measurement by its objective, or says that there is none to judge.
@@ -65,39 +81,28 @@ type Check struct {
 // plain is a Run without methods, whose durations give way to text.
 type plain Run
 
+type runJSON struct {
+	plain
+	APILatency     duration `json:"apiLatency"`
+	Duration       duration `json:"duration"`
+	LeaseDuration  duration `json:"leaseDuration,omitempty"`
+	ScrapeInterval duration `json:"scrapeInterval,omitempty"`
+}
+
 // MarshalJSON writes durations as text, such as "15m0s".
 func (r Run) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		plain
-		APILatency string `json:"apiLatency"`
-		Duration   string `json:"duration"`
-	}{plain(r), r.APILatency.String(), r.Duration.String()})
+	return json.Marshal(runJSON{plain(r), duration(r.APILatency), duration(r.Duration), duration(r.LeaseDuration), duration(r.ScrapeInterval)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (r *Run) UnmarshalJSON(data []byte) error {
-	var read struct {
-		plain
-		APILatency string `json:"apiLatency"`
-		Duration   string `json:"duration"`
-	}
+	var read runJSON
 	if err := json.Unmarshal(data, &read); err != nil {
 		return err
 	}
 	*r = Run(read.plain)
-	for _, d := range []struct {
-		text string
-		to   *time.Duration
-	}{{read.APILatency, &r.APILatency}, {read.Duration, &r.Duration}} {
-		if d.text == "" {
-			continue
-		}
-		parsed, err := time.ParseDuration(d.text)
-		if err != nil {
-			return err
-		}
-		*d.to = parsed
-	}
+	r.APILatency, r.Duration = time.Duration(read.APILatency), time.Duration(read.Duration)
+	r.LeaseDuration, r.ScrapeInterval = time.Duration(read.LeaseDuration), time.Duration(read.ScrapeInterval)
 	return nil
 }
 
