@@ -156,6 +156,10 @@ func (w *World) use(ctx context.Context, a Action) error {
 		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
 	case removeChild:
 		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
+	case drainChild:
+		_, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
+			fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel), metav1.PatchOptions{})
+		return err
 	case removeLease, relabelLease:
 		return w.useLease(ctx, a)
 	case editRing:

@@ -25,6 +25,7 @@ const (
 	unlabel       = "unlabel"
 	drain         = "drain"
 	removeChild   = "delete-child"
+	drainChild    = "drain-child"
 	removeLease   = "delete-lease" // of the target
 	removeWebhook = "delete-webhook-configuration"
 	steal         = "steal"         // object N: a user gives it to the target by hand
@@ -146,7 +147,7 @@ func (p Plan) action(r *rand.Rand) Action {
 	case 17:
 		a.Kind, a.N = []string{unlabel, drain}[r.IntN(2)], object
 	case 18:
-		a.Kind, a.N = removeChild, object
+		a.Kind, a.N = []string{removeChild, drainChild}[r.IntN(2)], object
 		if r.IntN(4) == 0 {
 			a.Kind, a.Target = steal, []string{shardName(r.IntN(p.Shards)), "nobody"}[r.IntN(2)]
 		}

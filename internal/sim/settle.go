@@ -38,12 +38,24 @@ func (w *World) settle() error {
 			return nil
 		}
 	}
+	w.sayState()
 	guarantee := "G2"
 	if errors.Is(last, errFamily) {
 		guarantee = "G4"
 	}
 	w.add(guarantee, "%s after all faults: %v", settleTimeout, last)
 	return nil
+}
+
+// sayState writes into the log what there is.
+func (w *World) sayState() {
+	for _, r := range []schema.GroupResource{{Group: "coordination.k8s.io", Resource: "leases"}, mains.GroupResource(), children.GroupResource()} {
+		for _, content := range w.server.Objects(r) {
+			object := &unstructured.Unstructured{Object: content}
+			w.say("%s %s/%s version %s labels %v spec %v", r.Resource, object.GetNamespace(), object.GetName(), object.GetResourceVersion(),
+				object.GetLabels(), content["spec"])
+		}
+	}
 }
 
 var errFamily = errors.New("not with its owner")

@@ -22,6 +22,8 @@ var (
 	verbosityFlag = flag.Int("sim.v", -1, "with -sim.seed: verbosity of what the processes log")
 	schedulesFlag = flag.Int("sim.n", 30, "how many schedules to run")
 	firstFlag     = flag.Uint64("sim.first", 1, "the seed of the first schedule")
+	planFlag      = flag.String("sim.plan", "mixed", "the kind of schedules")
+	untilFlag     = flag.String("sim.until", "", "end with the first schedule that breaks this guarantee, and think nothing of others")
 	forFlag       = flag.Duration("sim.for", 0, "run schedules for so long, whatever -sim.n says")
 )
 
@@ -76,7 +78,7 @@ func (s *totals) String() string {
 // TestSchedules runs one schedule after the other, each from a seed. With -sim.for it does so for hours.
 func TestSchedules(t *testing.T) {
 	if *seedFlag != 0 {
-		plan := NewPlan(*seedFlag)
+		plan := plans[*planFlag](*seedFlag)
 		result := simulate(t, plan, Options{Log: 1 << 20, Verbosity: *verbosityFlag})
 		t.Logf("%s\n%s", plan, result.Log)
 		for _, f := range result.Findings {
@@ -87,15 +89,24 @@ func TestSchedules(t *testing.T) {
 	sum := &totals{began: time.Now()}
 	said := time.Now()
 	for i := 0; *forFlag > 0 && time.Since(sum.began) < *forFlag || *forFlag == 0 && i < *schedulesFlag; i++ {
-		plan := NewPlan(*firstFlag + uint64(i))
+		plan := plans[*planFlag](*firstFlag + uint64(i))
 		t.Run(fmt.Sprint(plan.Seed), func(t *testing.T) {
-			result := simulate(t, plan, Options{})
+			result := simulate(t, plan, Options{Log: 500, Verbosity: 0})
 			sum.add(plan, result)
-			if len(result.Findings) > 0 {
+			if *untilFlag != "" {
+				for _, f := range result.Findings {
+					if f.Guarantee == *untilFlag {
+						t.Errorf("seed %d: %s", plan.Seed, f)
+					}
+				}
+			} else if len(result.Findings) > 0 {
 				fmt.Fprintf(os.Stderr, "seed %d: %v\n", plan.Seed, result.Findings[0]) // hours may pass until t says so
 				report(t, plan, result)
 			}
 		})
+		if *untilFlag != "" && t.Failed() {
+			return
+		}
 		if time.Since(said) > time.Minute {
 			said = time.Now()
 			fmt.Fprintln(os.Stderr, sum)
@@ -116,6 +127,7 @@ func report(t *testing.T, plan Plan, result Result) {
 	for _, f := range result.Findings {
 		t.Error(f)
 	}
+	t.Logf("%s\n%s", plan, result.Log)
 	log := ""
 	short := Simplify(plan, func(p Plan) bool {
 		result := simulate(t, p, Options{Log: 200, Verbosity: -1})
@@ -124,5 +136,5 @@ func report(t *testing.T, plan Plan, result Result) {
 		}
 		return len(result.Findings) > 0
 	}, 60)
-	t.Logf("replay with -sim.seed %d; what is needed of it, and the end of its log:\n%s\n%s", plan.Seed, short, log)
+	t.Logf("replay with -sim.seed %d; what seems to be needed of it:\n%s\n%s", plan.Seed, short, log)
 }

@@ -162,6 +162,7 @@ func (w *World) heal() error {
 			w.server.SetLag(i, r.GroupResource(), 0)
 		}
 	}
+	_ = sleep(w.ctx, 3*time.Second) // until the last requests of users are through
 	err := w.makeRing()
 	if apierrors.IsAlreadyExists(err) {
 		err = nil

@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// codeMutants are changes of one line each to the code under test. The line must be there exactly once, so that this list
+// stays what it says.
+var codeMutants = map[string]struct {
+	file, old, new string
+	guarantee      string
+	first, within  int // seeds
+	plan           string
+}{
+	"the sharder trusts the times that others wrote": {
+		file:      "pkg/sharder/leases/tracker.go",
+		old:       "t.seen[key] = observation{renewal: renewal, since: t.clock.Now()}",
+		new:       "t.seen[key] = observation{renewal: renewal, since: lease.Spec.RenewTime.Time}",
+		guarantee: "G1", first: 1, within: 40, plan: "mixed",
+	},
+	"the sharder takes a Lease before it has run out": {
+		file:      "pkg/membership/state.go",
+		old:       "expires := observed.Add(duration)",
+		new:       "expires := observed.Add(duration / 3)",
+		guarantee: "G1", first: 1, within: 40, plan: "mixed",
+	},
+	"objects are taken from a shard that is gone without holding its Lease": {
+		file:      "pkg/sharder/assignment/evacuationpass.go",
+		old:       "if err := p.hold(ctx); err != nil {",
+		new:       "if err := ctx.Err(); err != nil {",
+		guarantee: "G1", first: 1, within: 40, plan: "mixed",
+	},
+	"objects of a live shard are moved without asking it": {
+		file:      "pkg/sharder/placement/placement.go",
+		old:       "return Decision{Action: Drain, Shard: home}",
+		new:       "return Decision{Action: Assign, Shard: home}",
+		guarantee: "G1", first: 1, within: 20, plan: "mixed",
+	},
+	"a shard lets go of an object that it may not have any more": {
+		file:      "pkg/shard/handover/patch.go",
+		old:       `"resourceVersion": obj.GetResourceVersion(),`,
+		new:       "",
+		guarantee: "G1", first: 1, within: 10, plan: "slow shards",
+	},
+	"a shard lets go of a child while its owner is there": {
+		file:      "pkg/shard/handover/controlled.go",
+		old:       "if here, known := c.ownerHere(obj); here || !known {",
+		new:       "if _, known := c.ownerHere(obj); !known {",
+		guarantee: "G4", first: 30, within: 40, plan: "mixed",
+	},
+}
+
+// TestCodeMutants compiles this package with one change of the code under test after the other, and runs schedules until
+// one fails.
+func TestCodeMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the package several times")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range codeMutants {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(root, m.file)
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(source), m.old); n != 1 {
+				t.Fatalf("%s has this line %d times: %s", m.file, n, m.old)
+			}
+			mutated, overlay := filepath.Join(t.TempDir(), "mutated.go"), filepath.Join(t.TempDir(), "overlay.json")
+			replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: mutated}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for path, data := range map[string][]byte{mutated: []byte(strings.Replace(string(source), m.old, m.new, 1)), overlay: replace} {
+				if err := os.WriteFile(path, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-run", "^TestSchedules$", ".",
+				"-sim.plan", m.plan, "-sim.until", m.guarantee, "-sim.first", fmt.Sprint(m.first), "-sim.n", fmt.Sprint(m.within))
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if err == nil {
+				t.Fatalf("not caught within %d schedules", m.within)
+			}
+			for line := range strings.Lines(string(out)) {
+				if strings.Contains(line, ": "+m.guarantee+" at ") {
+					t.Log(strings.TrimSpace(line))
+					return
+				}
+			}
+			t.Errorf("%v\n%s\n%s", err, out, &stderr)
+		})
+	}
+}

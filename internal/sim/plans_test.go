@@ -1,0 +1,58 @@
+package sim
+
+import "time"
+
+// plans are kinds of plans. All but the first are for what does not happen often enough by chance.
+var plans = map[string]func(seed uint64) Plan{
+	"mixed":             NewPlan,
+	"without admission": withoutAdmission,
+	"coming back":       comingBack,
+	"slow shards":       slowShards,
+}
+
+// withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
+// shards while these come and go.
+func withoutAdmission(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 2, 2, 10, time.Minute, nil
+	p.Actions = append(p.Actions, Action{At: 2 * time.Second, For: 58 * time.Second, Kind: admissionFor, Conditions: Conditions{Refused: true}})
+	r := dice(seed).roll("without admission")
+	for i := range 60 {
+		at := between(r, 3*time.Second, time.Minute)
+		p.Actions = append(p.Actions, Action{At: at, Kind: create, N: 10 + i},
+			Action{At: between(r, at, time.Minute), Kind: edit, N: 10 + i})
+		if i%6 == 0 {
+			p.Actions = append(p.Actions,
+				Action{At: at, Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(5))},
+				Action{At: at, For: time.Minute - at, Kind: lag, N: 1, Target: "leases", Conditions: Conditions{Delay: between(r, 0, 5*time.Second)}})
+		}
+	}
+	return p
+}
+
+// comingBack returns a plan with shards that crash and are back as soon as their objects have been moved, and API servers that
+// tell of it late.
+func comingBack(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 1, 2, 12, time.Minute, nil
+	for i := range 2 {
+		for _, resource := range []string{"configmaps", "secrets"} {
+			p.Actions = append(p.Actions, Action{
+				At: 3 * time.Second, For: 56 * time.Second, Kind: lag, N: i, Target: resource, Conditions: Conditions{Delay: time.Duration(i) * 4 * time.Second},
+			})
+		}
+	}
+	for i := range 4 {
+		p.Actions = append(p.Actions, Action{At: time.Duration(5+12*i) * time.Second, Kind: crash, Target: shardName(i % p.Shards)})
+	}
+	return p
+}
+
+// slowShards returns a plan like withoutAdmission with shards that hear late of what happens.
+func slowShards(seed uint64) Plan {
+	p := withoutAdmission(seed)
+	for i := range 5 {
+		p.Actions = append(p.Actions, Action{At: 3 * time.Second, For: 56 * time.Second, Kind: network, Target: shardName(i), Conditions: Conditions{WatchLag: 500 * time.Millisecond}})
+	}
+	return p
+}
