@@ -47,10 +47,12 @@ type Config struct {
 
 // Status is how far the load has come.
 type Status struct {
-	// Began and Ended are when the first and the last operation could begin; zero before.
+	// Began and Ended are when the first and the last operation could begin. Ended is zero until all have ended.
 	Began, Ended time.Time
 	// Websites is how many exist, Unfinished how many generations were asked for and not seen to be ready.
 	Websites, Unfinished int
+	// Reconciled is how many generations were ready in the end, Late how many of them took longer than the Objective.
+	Reconciled, Late int
 	// Oldest is the Website that has waited for longest, Since when; it is empty if none waits.
 	Oldest string
 	Since  time.Time
@@ -124,7 +126,7 @@ func (l *Load) Run(ctx context.Context) error {
 				obj = tombstone.Obj
 			}
 			if website, ok := obj.(*v1alpha1.Website); ok {
-				l.tracker.forget(website.UID)
+				l.tracker.forget(website.UID, time.Now())
 			}
 		},
 	})
@@ -158,6 +160,7 @@ func (l *Load) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Status{Began: l.began, Ended: l.ended, Websites: l.cfg.Idle + l.websites.count(), Unfinished: l.tracker.unfinished()}
+	s.Reconciled, s.Late = l.tracker.counts()
 	s.Oldest, s.Since = l.tracker.oldest()
 	s.Operations, s.Errors = l.metrics.snapshot()
 	return s
@@ -165,8 +168,7 @@ func (l *Load) Status() Status {
 
 // generate does all operations.
 func (l *Load) generate(ctx context.Context) {
-	l.set(&l.began)
-	defer l.set(&l.ended)
+	l.set(&l.began, time.Now())
 	// What is under way when the load is stopped may finish.
 	beginning, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -178,23 +180,30 @@ func (l *Load) generate(ctx context.Context) {
 		}
 	}()
 	load := l.cfg.Load
-	var wg sync.WaitGroup
-	for controller, p := range map[string]*pacer{
+	over := make(chan time.Time)
+	pacers := map[string]*pacer{
 		Generator: {due: load.Create.Total, do: l.create},
 		Deleter:   {due: l.whileThereAre(load.Delete, func(int) float64 { return 1 }), do: l.delete},
 		Mutator:   {due: l.whileThereAre(load.Mutate, func(n int) float64 { return float64(n) }), do: l.mutate},
-	} {
+	}
+	for controller, p := range pacers {
 		operation := p.do
 		p.inFlight = l.cfg.InFlight
 		p.missed = func() { l.metrics.miss(controller) }
-		p.do = func(context.Context) {
+		p.do = func(_ context.Context, due time.Time) {
 			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
-			operation(ctx)
+			operation(ctx, due)
 		}
-		wg.Go(func() { p.run(beginning, load.Duration) })
+		go func() { over <- p.run(beginning, load.Duration) }()
 	}
-	wg.Wait()
+	var last time.Time
+	for range pacers {
+		if at := <-over; at.After(last) {
+			last = at
+		}
+	}
+	l.set(&l.ended, last)
 }
 
 // whileThereAre returns how many operations are due, if there are Websites at all, for a rate that is multiplied by what times
@@ -209,15 +218,14 @@ func (l *Load) whileThereAre(rate scenario.Profile, times func(n int) float64) f
 	}
 }
 
-func (l *Load) create(ctx context.Context) {
+func (l *Load) create(ctx context.Context, due time.Time) {
 	site := l.websites.create()
-	begun := time.Now()
 	created, err := l.client.Create(ctx, newWebsite(site), metav1.CreateOptions{})
 	l.metrics.done(ctx, Generator, err)
 	if err != nil {
 		return
 	}
-	l.tracker.requested(site.name, created.UID, created.Generation, begun)
+	l.tracker.requested(site.name, created.UID, created.Generation, due)
 	l.websites.add(site)
 }
 
@@ -228,13 +236,12 @@ func newWebsite(site *website) *v1alpha1.Website {
 	}
 }
 
-func (l *Load) mutate(ctx context.Context) {
+func (l *Load) mutate(ctx context.Context, due time.Time) {
 	site, theme := l.websites.change()
 	if site == nil { // all of them are being changed
 		l.metrics.miss(Mutator)
 		return
 	}
-	begun := time.Now()
 	changed, err := l.client.Patch(ctx, site.name, types.MergePatchType, fmt.Appendf(nil, `{"spec":{"theme":%q}}`, theme), metav1.PatchOptions{})
 	if err != nil {
 		theme = site.theme
@@ -244,11 +251,11 @@ func (l *Load) mutate(ctx context.Context) {
 	}
 	l.metrics.done(ctx, Mutator, err)
 	if err == nil {
-		l.tracker.requested(site.name, changed.UID, changed.Generation, begun)
+		l.tracker.requested(site.name, changed.UID, changed.Generation, due)
 	}
 }
 
-func (l *Load) delete(ctx context.Context) {
+func (l *Load) delete(ctx context.Context, _ time.Time) {
 	site := l.websites.remove()
 	if site == nil {
 		return
@@ -264,9 +271,8 @@ func (l *Load) hasBegun() bool {
 	return !l.began.IsZero()
 }
 
-// set notes the present time.
-func (l *Load) set(at *time.Time) {
+func (l *Load) set(at *time.Time, to time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	*at = time.Now()
+	*at = to
 }

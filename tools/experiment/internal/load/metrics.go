@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,9 +17,11 @@ const (
 	Deleter   = "website-deleter"
 )
 
+// Objective is how long the reconciliation of a change may take, for 99 % of the changes.
+const Objective = 5 * time.Second
+
 var (
-	// The objective for the time until a Website is reconciled is 5 s. That is the upper bound of a bucket, so that the
-	// estimate of a quantile is on the right side of it.
+	// The objective is the upper bound of a bucket, so that the estimate of a quantile is on the right side of it.
 	durationBuckets = []float64{.005, .01, .025, .05, .1, .15, .2, .25, .5, .75, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120}
 	latencyBuckets  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
@@ -52,7 +55,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		}, []string{"controller"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "experiment_website_reconciliation_duration_seconds",
-			Help:    "Time from the request for a generation of a Website until a watch event shows that it is ready.",
+			Help:    "Time from when a generation of a Website was to be asked for until a watch event shows that it is ready.",
 			Buckets: durationBuckets,
 		}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{

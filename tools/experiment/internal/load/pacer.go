@@ -17,16 +17,17 @@ const (
 type pacer struct {
 	// due returns how many operations are due between two moments after the beginning.
 	due func(from, to time.Duration) float64
-	// do is one operation.
-	do func(ctx context.Context)
+	// do is one operation, which was due at a time.
+	do func(ctx context.Context, due time.Time)
 	// missed is called for an operation that could not begin in time.
 	missed func()
 	// inFlight is how many operations may be under way.
 	inFlight int
 }
 
-// run begins operations until the duration is over or ctx ends, and returns when all have ended.
-func (p *pacer) run(ctx context.Context, duration time.Duration) {
+// run begins operations until the duration is over or ctx ends, and returns when all have ended. It tells since when no more
+// of them could begin. An operation is due when the rate says so, however late this process comes to know.
+func (p *pacer) run(ctx context.Context, duration time.Duration) (over time.Time) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ticker := time.NewTicker(tick)
@@ -40,32 +41,33 @@ func (p *pacer) run(ctx context.Context, duration time.Duration) {
 	)
 	for ctx.Err() == nil {
 		now := time.Since(begin)
-		if next := min(now, duration); next > until {
-			part += p.due(until, next)
+		for until < min(now, duration) {
+			next := min(until+tick, now, duration)
+			for part += p.due(until, next); part >= 1; part-- {
+				waiting = append(waiting, next)
+			}
 			until = next
-		}
-		for ; part >= 1; part-- {
-			waiting = append(waiting, now)
-		}
-		for len(waiting) > 0 && p.begin(ctx, &wg, slots) {
-			waiting = waiting[1:]
 		}
 		for len(waiting) > 0 && now-waiting[0] > patience {
 			p.missed()
 			waiting = waiting[1:]
 		}
+		for len(waiting) > 0 && p.begin(ctx, begin.Add(waiting[0]), &wg, slots) {
+			waiting = waiting[1:]
+		}
 		if until == duration && len(waiting) == 0 {
-			return
+			break
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
 	}
+	return time.Now()
 }
 
 // begin begins an operation unless too many are under way.
-func (p *pacer) begin(ctx context.Context, wg *sync.WaitGroup, slots chan struct{}) bool {
+func (p *pacer) begin(ctx context.Context, due time.Time, wg *sync.WaitGroup, slots chan struct{}) bool {
 	select {
 	case slots <- struct{}{}:
 	default:
@@ -73,7 +75,7 @@ func (p *pacer) begin(ctx context.Context, wg *sync.WaitGroup, slots chan struct
 	}
 	wg.Go(func() {
 		defer func() { <-slots }()
-		p.do(ctx)
+		p.do(ctx, due)
 	})
 	return true
 }

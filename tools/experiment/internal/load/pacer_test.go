@@ -32,7 +32,7 @@ func TestPacer(t *testing.T) {
 				var done, missed atomic.Int64
 				p := &pacer{
 					due: tc.rate.Total, inFlight: max(1, tc.inFlight), missed: func() { missed.Add(1) },
-					do: func(context.Context) { time.Sleep(tc.takes); done.Add(1) },
+					do: func(context.Context, time.Time) { time.Sleep(tc.takes); done.Add(1) },
 				}
 				if tc.inFlight == 0 {
 					p.inFlight = 100
@@ -55,7 +55,7 @@ func TestPacerIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var late, n atomic.Int64
-		p := &pacer{due: scenario.Constant(1).Total, inFlight: 100, missed: func() {}, do: func(context.Context) {
+		p := &pacer{due: scenario.Constant(1).Total, inFlight: 100, missed: func() {}, do: func(context.Context, time.Time) {
 			if behind := time.Since(begin) - time.Duration(n.Add(1))*time.Second; behind > 2*tick || behind < 0 {
 				late.Add(1)
 			}
@@ -68,15 +68,47 @@ func TestPacerIsOpen(t *testing.T) {
 	})
 }
 
+// TestStarvedPacer: what was due while the generator got no time was due then, not when it gets some again.
+func TestStarvedPacer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		var done, missed, early atomic.Int64
+		p := &pacer{
+			due: func(from, to time.Duration) float64 {
+				if from == 2*time.Second {
+					time.Sleep(4 * time.Second)
+				}
+				return scenario.Constant(10).Total(from, to)
+			},
+			inFlight: 100, missed: func() { missed.Add(1) },
+			do: func(_ context.Context, due time.Time) {
+				done.Add(1)
+				if late := time.Since(due); late < 0 || late > patience || due.Before(begin) {
+					early.Add(1)
+				}
+			},
+		}
+		p.run(t.Context(), 10*time.Second)
+		if d, m := done.Load(), missed.Load(); d < 69 || d > 71 || m < 29 || m > 31 || early.Load() > 0 {
+			t.Errorf("%d done, %d of them at the wrong time, %d missed; want 70, 0, 30", d, early.Load(), m)
+		}
+	})
+}
+
+// TestPacerEndsWithItsContext: it tells when that was, not when the last operation had ended.
 func TestPacerEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begin, n := time.Now(), atomic.Int64{}
-		p := &pacer{due: scenario.Constant(10).Total, inFlight: 100, missed: func() {}, do: func(ctx context.Context) { n.Add(1); <-ctx.Done() }}
-		p.run(ctx, time.Hour)
-		if took := time.Since(begin); took != 3*time.Second || n.Load() < 29 {
-			t.Errorf("ended after %s with %d operations", took, n.Load())
+		p := &pacer{due: scenario.Constant(10).Total, inFlight: 100, missed: func() {}, do: func(ctx context.Context, _ time.Time) {
+			n.Add(1)
+			<-ctx.Done()
+			time.Sleep(time.Second)
+		}}
+		over := p.run(ctx, time.Hour)
+		if took := time.Since(begin); took != 4*time.Second || over.Sub(begin) != 3*time.Second || n.Load() < 29 {
+			t.Errorf("ended after %s, over after %s, with %d operations", took, over.Sub(begin), n.Load())
 		}
 	})
 }

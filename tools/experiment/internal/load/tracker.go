@@ -32,16 +32,22 @@ type tracker struct {
 
 	mu       sync.Mutex
 	websites map[types.UID]*tracked
+	gone     map[types.UID]bool // those that were deleted: an answer may come later than that
+	done     int                // generations that were seen to be ready, or should have been before their Website was deleted
+	late     int                // those of them that took longer than the objective
 }
 
 func newTracker(duration, latency prometheus.Observer) *tracker {
-	return &tracker{duration: duration, latency: latency, websites: map[types.UID]*tracked{}}
+	return &tracker{duration: duration, latency: latency, websites: map[types.UID]*tracked{}, gone: map[types.UID]bool{}}
 }
 
-// requested says that a generation of the Website with this name was asked for just after begun.
+// requested says that a generation of the Website with this name was asked for, which was due at begun.
 func (t *tracker) requested(name string, uid types.UID, generation int64, begun time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.gone[uid] {
+		return
+	}
 	w := t.website(uid)
 	w.name = name
 	i := slices.IndexFunc(w.ready, func(r change) bool { return r.generation >= generation })
@@ -49,7 +55,7 @@ func (t *tracker) requested(name string, uid types.UID, generation int64, begun 
 		w.pending = append(w.pending, change{generation, begun})
 		return
 	}
-	t.duration.Observe(w.ready[i].at.Sub(begun).Seconds())
+	t.took(w.ready[i].at.Sub(begun))
 	w.ready = w.ready[i:] // a former generation cannot be asked for any more
 }
 
@@ -74,7 +80,7 @@ func (t *tracker) seen(website *v1alpha1.Website, at time.Time) {
 		if p.generation > generation {
 			return false
 		}
-		t.duration.Observe(at.Sub(p.at).Seconds())
+		t.took(at.Sub(p.at))
 		return true
 	})
 	if len(w.ready) > 2 { // requests for one Website come one after the other
@@ -82,11 +88,39 @@ func (t *tracker) seen(website *v1alpha1.Website, at time.Time) {
 	}
 }
 
-// forget forgets a Website that is deleted.
-func (t *tracker) forget(uid types.UID) {
+// took notes how long it took until a generation was seen to be ready.
+func (t *tracker) took(duration time.Duration) {
+	t.duration.Observe(duration.Seconds())
+	t.count(duration)
+}
+
+func (t *tracker) count(duration time.Duration) {
+	t.done++
+	if duration > Objective {
+		t.late++
+	}
+}
+
+// forget forgets a Website that was deleted by then. What had waited for too long until then was late, too.
+func (t *tracker) forget(uid types.UID, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if w, ok := t.websites[uid]; ok {
+		for _, p := range w.pending {
+			if waited := at.Sub(p.at); waited > Objective {
+				t.count(waited)
+			}
+		}
+	}
 	delete(t.websites, uid)
+	t.gone[uid] = true
+}
+
+// counts returns how many generations were ready in the end, and how many of them were late.
+func (t *tracker) counts() (done, late int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.done, t.late
 }
 
 // unfinished returns how many generations were asked for and not seen to be ready.

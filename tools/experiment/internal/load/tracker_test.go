@@ -32,6 +32,7 @@ func TestTracker(t *testing.T) {
 		duration   observations
 		latency    observations
 		unfinished int
+		late       int
 	}{
 		"created": {
 			steps:    []step{{requested: 1, begun: 10}, {at: 50, seen: 0, phase: ""}, {at: 60, seen: 1, phase: pending}, {at: 90, seen: 1, phase: ready, transition: 85}},
@@ -68,7 +69,16 @@ func TestTracker(t *testing.T) {
 			duration: observations{10}, latency: observations{1},
 		},
 		"an error is not ready": {steps: []step{{requested: 1}, {at: 10, seen: 1, phase: failed, transition: 9}}, unfinished: 1},
-		"not any more":          {steps: []step{{requested: 1}, {requested: 2}, {at: 10, deleted: true}}},
+		"answered when it is gone": {steps: []step{
+			{requested: 1}, {at: 10, seen: 1, phase: ready, transition: 9}, {at: 20, deleted: true}, {at: 30, requested: 2, begun: 15},
+		}, duration: observations{10}, latency: observations{1}},
+		"late": {steps: []step{{requested: 1}, {at: 5001, seen: 1, phase: ready, transition: 5001}}, duration: observations{5001}, latency: observations{0}, late: 1},
+		"late, and the event is first": {
+			steps:    []step{{at: 5001, seen: 1, phase: ready, transition: 5001}, {requested: 1}},
+			duration: observations{5001}, latency: observations{0}, late: 1,
+		},
+		"deleted too late": {steps: []step{{requested: 1}, {requested: 2, begun: 10}, {at: 5005, deleted: true}}, late: 1},
+		"not any more":     {steps: []step{{requested: 1}, {requested: 2}, {at: 10, deleted: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var duration, latency observations
@@ -78,7 +88,7 @@ func TestTracker(t *testing.T) {
 			for _, s := range tc.steps {
 				switch {
 				case s.deleted:
-					tr.forget(types.UID("x"))
+					tr.forget(types.UID("x"), at(s.at))
 				case s.requested > 0:
 					tr.requested("site", "x", s.requested, at(s.begun))
 				default:
@@ -95,6 +105,9 @@ func TestTracker(t *testing.T) {
 			}
 			if got := tr.unfinished(); got != tc.unfinished {
 				t.Errorf("%d unfinished, want %d", got, tc.unfinished)
+			}
+			if done, late := tr.counts(); late != tc.late || done < len(duration) {
+				t.Errorf("%d late of %d, want %d", late, done, tc.late)
 			}
 			if name, since := tr.oldest(); (name == "site") != (tc.unfinished > 0) || (name != "" && !since.Equal(start)) {
 				t.Errorf("%q has waited for longest, since %s", name, since)
