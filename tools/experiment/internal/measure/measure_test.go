@@ -1,9 +1,11 @@
 package measure
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -277,19 +279,50 @@ func TestQueriesParse(t *testing.T) {
 }
 
 func TestExpression(t *testing.T) {
-	q := Query{Query: "$run_id $__range $__window"}
+	q := Query{Query: "$run_id $__range $__window @ $__start"}
 	for name, test := range map[string]struct {
 		length time.Duration
 		want   string
 	}{
-		"as in the thesis": {15 * time.Minute, "r1 900s 60s"},
-		"short":            {time.Minute, "r1 60s 15s"},
-		"broken off":       {100 * time.Millisecond, "r1 1s 15s"},
+		"as in the thesis": {15 * time.Minute, "r1 900s 60s @ 1767323045.000"},
+		"short":            {time.Minute, "r1 60s 15s @ 1767323045.000"},
+		"broken off":       {100 * time.Millisecond, "r1 1s 15s @ 1767323045.000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := q.Expression(&Run{ID: "r1", Start: begin, End: begin.Add(test.length)}); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// TestCumulative: what the queue saw before the load does not count, whether the processes lived through it or not.
+func TestCumulative(t *testing.T) {
+	// A minute with a thousand quick observations before the load, then four a second of which one is slow. One instance is
+	// started again after half of the run, another one comes then.
+	var text strings.Builder
+	for le, rate := range map[string]int{"0.1": 3, "10": 4, "+Inf": 4} {
+		bucket := `workqueue_queue_duration_seconds_bucket{run_id="r1", job="webhosting-operator", name="website", le="` + le + `", instance=`
+		fmt.Fprintf(&text, "%s\"stays\"} 1000x59 1000+%dx60\n", bucket, rate)
+		fmt.Fprintf(&text, "%s\"restarts\"} 1000x59 1000+%dx29 0+%dx30\n", bucket, rate, rate)
+		fmt.Fprintf(&text, "%s\"comes\"} _x90 0+%dx29\n", bucket, rate)
+	}
+	process := `process_start_time_seconds{run_id="r1", job="webhosting-operator", instance=`
+	fmt.Fprintf(&text, "%s\"stays\"} 1x120\n%s\"restarts\"} 2x89 3x30\n%s\"comes\"} _x90 4x29\n", process, process, process)
+	store := load(t, text.String())
+	all, err := ReadQueries(queries.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(all, func(q Query) bool { return q.Name == "latency-queue-cumulative" })
+	got, err := store.Range(t.Context(), all[at].Expression(newRun()), begin, end, time.Second)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for _, v := range got[0].Values[1:] {
+		// 24 of the slow 25 of 100, which are spread between 0.1 s and 10 s.
+		if want := 0.1 + 9.9*24/25; math.Abs(float64(v.Value)-want) > 0.001 {
+			t.Errorf("%s after the load began: %v, want %v", v.Timestamp.Time().Sub(begin), v.Value, want)
+		}
 	}
 }

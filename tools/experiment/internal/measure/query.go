@@ -24,7 +24,8 @@ const (
 // Query is a measurement, an element of "queries" in a YAML file.
 //
 // In the text of a query, $__range stands for the time of the load, $__window for a fifteenth of it (a minute of the 15
-// that an experiment has at full length) but no less than 15 s, and $run_id for the run.
+// that an experiment has at full length) but no less than 15 s, $__start for the time at which the load began (behind an @),
+// and $run_id for the run.
 type Query struct {
 	Name  string `json:"name"`  // lowercase with dashes; the CSV file is called like it
 	Title string `json:"title"` // for people; default: the name
@@ -106,7 +107,12 @@ func Window(run *Run) time.Duration { return max((span(run) / 15).Round(time.Sec
 func span(run *Run) time.Duration { return max(run.End.Sub(run.Start).Round(time.Second), time.Second) }
 
 // Expression returns the text of the query for a run.
-func (q Query) Expression(run *Run) string {
+func (q Query) Expression(run *Run) string { return q.ExpressionOver(run, Window(run)) }
+
+// ExpressionOver returns the text of the query for a run, with another window than the run's own.
+func (q Query) ExpressionOver(run *Run, window time.Duration) string {
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
-	return strings.NewReplacer("$__range", seconds(span(run)), "$__window", seconds(Window(run)), "$run_id", run.ID).Replace(q.Query)
+	return strings.NewReplacer(
+		"$__range", seconds(span(run)), "$__window", seconds(window), "$__start", fmt.Sprintf("%.3f", float64(run.Start.UnixMilli())/1000), "$run_id", run.ID,
+	).Replace(q.Query)
 }

@@ -13,34 +13,56 @@ import (
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
 	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
+	"github.com/clusterring/clusterring/tools/experiment/queries"
 )
 
-// The objectives of the controller.
+// The indicators of the controller, by their queries: of the last moments, and of everything since the load began.
 const (
-	queueSLO   = 1.0
-	latencySLO = 5.0
-)
-
-// The indicators of the controller: of the last moments, and of everything so far.
-const (
-	queueLive    = `histogram_quantile(0.99, sum by (le) (rate(workqueue_queue_duration_seconds_bucket{run_id=%q, job="webhosting-operator", name="website"}[%s])))`
-	queueSoFar   = `histogram_quantile(0.99, sum by (le) (workqueue_queue_duration_seconds_bucket{run_id=%q, job="webhosting-operator", name="website"}))`
-	latencyLive  = `histogram_quantile(0.99, sum by (le) (rate(experiment_website_reconciliation_duration_seconds_bucket{run_id=%q, job="experiment"}[%s])))`
-	latencySoFar = `histogram_quantile(0.99, sum by (le) (experiment_website_reconciliation_duration_seconds_bucket{run_id=%q, job="experiment"}))`
+	queueMoment   = "latency-queue-rolling"
+	latencyMoment = "latency-reconciliation-rolling"
+	queueSoFar    = "latency-queue-cumulative"
+	latencySoFar  = "latency-reconciliation-cumulative"
 )
 
 // live asks for what is shown and decided while there is load.
 type live struct {
-	source measure.Source
-	run    string
-	window string
+	source  measure.Source
+	run     string
+	window  time.Duration // that the indicators of the last moments look back on
+	queries map[string]measure.Query
 }
 
-// value returns the only value of a query, NaN if it has none.
-func (l live) value(ctx context.Context, query string) float64 {
+// newLive returns an error when there are no such indicators, or no objectives for them.
+func newLive(source measure.Source, run string, interval time.Duration) (live, error) {
+	l := live{source: source, run: run, window: window(interval), queries: map[string]measure.Query{}}
+	all, err := measure.ReadQueries(queries.Files)
+	if err != nil {
+		return l, err
+	}
+	for _, q := range all {
+		l.queries[q.Name] = q
+	}
+	for _, name := range []string{queueMoment, latencyMoment, queueSoFar, latencySoFar} {
+		if l.queries[name].SLO == nil {
+			return l, fmt.Errorf("there is no query %s with an objective", name)
+		}
+	}
+	return l, nil
+}
+
+// expression returns an indicator for a load that began at some time.
+func (l live) expression(name string, began time.Time) string {
+	return l.queries[name].ExpressionOver(&measure.Run{ID: l.run, Start: began}, l.window)
+}
+
+// objective returns what an indicator must not be above.
+func (l live) objective(name string) float64 { return *l.queries[name].SLO }
+
+// value returns the only value of an indicator, NaN if it has none.
+func (l live) value(ctx context.Context, name string, began time.Time) float64 {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	got, err := l.source.Instant(ctx, query, time.Now())
+	got, err := l.source.Instant(ctx, l.expression(name, began), time.Now())
 	if err != nil {
 		return math.NaN()
 	}
@@ -50,23 +72,22 @@ func (l live) value(ctx context.Context, query string) float64 {
 	return math.NaN()
 }
 
-func (l live) queue(ctx context.Context) float64 {
-	return l.value(ctx, fmt.Sprintf(queueLive, l.run, l.window))
-}
+func (l live) queue(ctx context.Context) float64 { return l.value(ctx, queueMoment, time.Now()) }
 
-func (l live) latency(ctx context.Context) float64 {
-	return l.value(ctx, fmt.Sprintf(latencyLive, l.run, l.window))
-}
+func (l live) latency(ctx context.Context) float64 { return l.value(ctx, latencyMoment, time.Now()) }
 
 // broken tells whether one of the objectives is broken, counted from the beginning.
-func (l live) broken(ctx context.Context) bool {
-	return l.value(ctx, fmt.Sprintf(queueSoFar, l.run)) > queueSLO || l.value(ctx, fmt.Sprintf(latencySoFar, l.run)) > latencySLO
+func (l live) broken(ctx context.Context, began time.Time) bool {
+	for _, name := range []string{queueSoFar, latencySoFar} {
+		if l.value(ctx, name, began) > l.objective(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // window is how much time the live indicators look back on: some scrapes.
-func window(interval time.Duration) string {
-	return model.Duration(max(5*interval, 10*time.Second)).String()
-}
+func window(interval time.Duration) time.Duration { return max(5*interval, 10*time.Second) }
 
 // progress shows how the load goes, every few seconds.
 func (t *trial) progress(ctx context.Context, before, now load.Status, since time.Duration) {

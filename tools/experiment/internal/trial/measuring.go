@@ -53,7 +53,9 @@ func (t *trial) startMeasuring(ctx context.Context) (err error) {
 		}
 		source = t.embedded
 	}
-	t.live = live{source: source, run: t.run.ID, window: window(t.cfg.scrapeInterval())}
+	if t.live, err = newLive(source, t.run.ID, t.cfg.scrapeInterval()); err != nil {
+		return err
+	}
 	t.scrape("tool", []prom.Target{{Job: "proxy", Instance: "experiment", URL: "http://" + listener.Addr().String() + "/metrics"}})
 	return nil
 }

@@ -58,14 +58,13 @@ func (t *trial) whenBroken(ctx context.Context) (measure.Check, error) {
 	var all []outage
 	for _, indicator := range []struct {
 		what, query string
-		slo         float64
-	}{{"queue p99", queueLive, queueSLO}, {"latency p99", latencyLive, latencySLO}} {
-		matrix, err := t.live.source.Range(ctx, fmt.Sprintf(indicator.query, t.run.ID, t.live.window), t.run.Start, t.run.End, step)
+	}{{"queue p99", queueMoment}, {"latency p99", latencyMoment}} {
+		matrix, err := t.live.source.Range(ctx, t.live.expression(indicator.query, t.run.Start), t.run.Start, t.run.End, step)
 		if err != nil {
 			return check, fmt.Errorf("measure when objectives were broken: %w", err)
 		}
 		for _, series := range matrix {
-			all = append(all, outages(indicator.what, series.Values, indicator.slo, 2*step)...)
+			all = append(all, outages(indicator.what, series.Values, t.live.objective(indicator.query), 2*step)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b outage) int { return a.from.Compare(b.from) })

@@ -210,7 +210,7 @@ func (t *trial) watchLoad(ctx context.Context) error {
 			return nil
 		}
 		switch {
-		case !t.cfg.Scenario.ToTheLimit || !t.live.broken(ctx):
+		case !t.cfg.Scenario.ToTheLimit || !t.live.broken(ctx, now.Began):
 			broken = time.Time{}
 		case broken.IsZero():
 			broken = time.Now()
