@@ -82,6 +82,7 @@ func (t *trial) settle(ctx context.Context) (verify.World, error) {
 	if w.Work, err = record.Read(files...); err != nil {
 		return w, err
 	}
+	w.ToTheLimit = t.cfg.Scenario.ToTheLimit
 	w.Deaths, w.Pauses, w.Problems = t.fleet.Deaths(), t.fleet.Pauses(), t.fleet.Problems()
 	elapsed := t.run.End.Sub(t.run.Start)
 	asked := t.cfg.Scenario.Load()

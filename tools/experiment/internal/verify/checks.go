@@ -12,6 +12,7 @@ import (
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
+	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 )
 
@@ -19,8 +20,12 @@ import (
 const Machine = "the machine was not the bottleneck"
 
 const (
-	// tolerance is how much of the load may be missing.
+	// tolerance is how much of the load may be missing, mayBeLate the share of the changes that may be late: the objective is
+	// one for 99 % of them.
 	tolerance = 0.02
+	mayBeLate = 0.01
+	// wakening is how long after a pause a process may take to notice that its work is not its own any more.
+	wakening = time.Second
 	// most is how many problems a check shows.
 	most = 5
 )
@@ -30,7 +35,11 @@ func All(w World) []measure.Check {
 	checks := []measure.Check{
 		check("the load was that which was asked for", generated(w), loadOf(w)),
 		check(Machine, bottleneck(w), w.Use.String()),
-		check("no process ended by itself", w.Problems, ""),
+		check("no process ended by itself, and each did when it was told to", w.Problems, ""),
+	}
+	if !w.ToTheLimit {
+		checks = append(checks, check(fmt.Sprintf("99 %% of the changes were ready within %s, the last ones included", load.Objective), late(w),
+			fmt.Sprintf("%d of %d were not", w.Load.Late, w.Load.Reconciled)))
 	}
 	checks = append(checks, Settled(w)...)
 	return append(checks, oneWorker(w))
@@ -41,6 +50,8 @@ func Settled(w World) []measure.Check {
 	checks := []measure.Check{
 		check("no Website was lost", lost(w), fmt.Sprintf("%d Websites", len(w.State.Websites))),
 		check("every Website is ready, and its last change was observed", ready(w), ""),
+		check("the load has seen every change become ready", unseen(w), ""),
+		check("every Website has one child of each kind", childless(w), ""),
 	}
 	if len(w.Live) > 0 {
 		checks = append(checks,
@@ -99,6 +110,16 @@ func bottleneck(w World) []string {
 	return nil
 }
 
+// late finds out whether too many changes took too long. What is measured until the end of the load knows nothing of those
+// that were ready only later.
+func late(w World) []string {
+	n, all := w.Load.Late+w.Load.Unfinished, w.Load.Reconciled+w.Load.Unfinished
+	if float64(n) <= mayBeLate*float64(all) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d of %d were not, %d of them never", n, all, w.Load.Unfinished)}
+}
+
 func lost(w World) []string {
 	if n := len(w.State.Websites); n != w.Expected {
 		return []string{fmt.Sprintf("there are %d Websites and should be %d", n, w.Expected)}
@@ -115,11 +136,35 @@ func ready(w World) (problems []string) {
 	return problems
 }
 
-func families(w World) (problems []string) {
+func unseen(w World) []string {
+	if n := w.Load.Unfinished; n > 0 {
+		return []string{fmt.Sprintf("%d not, the first one is of %s", n, w.Load.Oldest)}
+	}
+	return nil
+}
+
+func childless(w World) (problems []string) {
 	children := map[types.UID]map[string]int{}
+	for _, child := range w.State.Children {
+		if children[child.Controller] == nil {
+			children[child.Controller] = map[string]int{}
+		}
+		children[child.Controller][child.Kind]++
+	}
+	for _, site := range w.State.Websites {
+		for _, kind := range slices.Sorted(maps.Keys(childResources)) {
+			if n := children[site.UID][kind]; n != 1 {
+				problems = append(problems, fmt.Sprintf("%s has %d %ss", site.Name, n, kind))
+			}
+		}
+	}
+	return problems
+}
+
+func families(w World) (problems []string) {
 	shard := map[types.UID]string{}
 	for _, site := range w.State.Websites {
-		shard[site.UID], children[site.UID] = site.Shard, map[string]int{}
+		shard[site.UID] = site.Shard
 		switch {
 		case !slices.Contains(w.Live, site.Shard):
 			problems = append(problems, fmt.Sprintf("%s has shard %q, which does not live", site.Name, site.Shard))
@@ -130,20 +175,12 @@ func families(w World) (problems []string) {
 		}
 	}
 	for _, child := range w.State.Children {
-		of, ok := children[child.Controller]
+		of, ok := shard[child.Controller]
 		if !ok {
 			continue // of a Website that was deleted; the garbage collector's, or nobody's
 		}
-		of[child.Kind]++
-		if child.Draining || child.Shard != shard[child.Controller] {
-			problems = append(problems, fmt.Sprintf("%s %s is with %q, its Website with %q", child.Kind, child.Name, child.Shard, shard[child.Controller]))
-		}
-	}
-	for _, site := range w.State.Websites {
-		for kind := range childResources {
-			if n := children[site.UID][kind]; n != 1 {
-				problems = append(problems, fmt.Sprintf("%s has %d %ss", site.Name, n, kind))
-			}
+		if child.Draining || child.Shard != of {
+			problems = append(problems, fmt.Sprintf("%s %s is with %q, its Website with %q", child.Kind, child.Name, child.Shard, of))
 		}
 	}
 	return problems
@@ -153,22 +190,21 @@ func families(w World) (problems []string) {
 // instances that record nothing would do nothing wrong.
 func oneWorker(w World) measure.Check {
 	worked, died := map[types.UID]bool{}, map[record.Worker]time.Time{}
-	intervals := slices.Clone(w.Work)
-	cut := 0
-	for n, i := range intervals {
+	var awake []record.Interval
+	paused := 0
+	for _, i := range w.Work {
 		worked[i.UID] = true
 		if at, ok := w.Deaths[i.Worker.PID]; ok {
 			died[i.Worker] = at
 		}
-		for _, p := range w.Pauses[i.Worker.PID] {
-			if spans(i, p) {
-				intervals[n].End = p.From
-				cut++
-			}
+		pieces, cut := without(i, w.Pauses[i.Worker.PID], died[i.Worker])
+		awake = append(awake, pieces...)
+		if cut {
+			paused++
 		}
 	}
 	var problems []string
-	for _, o := range record.Overlaps(intervals, died) {
+	for _, o := range record.Overlaps(awake, died) {
 		problems = append(problems, o.String())
 	}
 	for _, site := range w.State.Websites {
@@ -176,16 +212,32 @@ func oneWorker(w World) measure.Check {
 			problems = append(problems, fmt.Sprintf("nobody recorded any work on %s", site.Name))
 		}
 	}
-	detail := fmt.Sprintf("%d recorded pieces of work by %d processes", len(intervals), workers(intervals))
-	if cut > 0 {
-		detail += fmt.Sprintf("; %d of them count until their process was paused, because what it tries to write later is refused", cut)
+	detail := fmt.Sprintf("%d recorded pieces of work by %d processes", len(w.Work), workers(w.Work))
+	if paused > 0 {
+		detail += fmt.Sprintf("; in the midst of %d of them the process was paused: that time does not count, and %s after it", paused, wakening)
 	}
 	return check("no two instances worked on one Website at the same time", problems, detail)
 }
 
-// spans tells whether work had begun before the process was paused and had not ended by then.
-func spans(i record.Interval, p fleet.Pause) bool {
-	return !i.Begin.After(p.From) && (i.End.IsZero() || i.End.After(p.From))
+// without returns the pieces of work that are left without the pauses of its process, and tells whether there was one. In a
+// pause nothing is done, and just after it nothing that counts: what a process writes that was thought to be dead is refused,
+// and it ends its work as soon as it notices. died is when the process ended, zero if it runs.
+func without(i record.Interval, pauses []fleet.Pause, died time.Time) (pieces []record.Interval, cut bool) {
+	for _, p := range pauses {
+		if i.Begin.After(p.From) || (!i.End.IsZero() && !i.End.After(p.From)) {
+			continue
+		}
+		cut = true
+		before := i
+		before.End = p.From
+		pieces = append(pieces, before)
+		i.Begin = p.To.Add(wakening)
+		over := func(at time.Time) bool { return !at.IsZero() && !at.After(i.Begin) }
+		if p.To.IsZero() || over(i.End) || over(died) {
+			return pieces, true
+		}
+	}
+	return append(pieces, i), cut
 }
 
 func workers(intervals []record.Interval) int {

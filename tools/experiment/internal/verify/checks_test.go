@@ -34,7 +34,7 @@ func world() World {
 		Work: []record.Interval{work(1, "x", 0, 10), work(2, "y", 5, 15)},
 		Load: load.Status{Operations: map[string]load.Count{
 			load.Generator: {Success: 100}, load.Mutator: {Success: 990, Error: 5, Missed: 5}, load.Deleter: {},
-		}},
+		}, Reconciled: 1000},
 		Asked: map[string]float64{load.Generator: 100.4},
 		Use:   host.Use{Mean: .5, P95: .7, Busy: .05},
 	}
@@ -56,6 +56,8 @@ func TestChecks(t *testing.T) {
 		loadCheck, machine, exits = "the load was", "the machine", "no process"
 		lostCheck, readyCheck     = "no Website was lost", "every Website is ready"
 		family, oneWorker         = "every Website is with one", "no two instances"
+		late, childless           = "99 % of the changes", "every Website has one child"
+		unseen                    = "the load has seen"
 	)
 	for name, tc := range map[string]struct {
 		change func(w *World)
@@ -80,16 +82,21 @@ func TestChecks(t *testing.T) {
 		"draining":          {change: func(w *World) { w.State.Websites[0].Draining = true }, want: []string{family}, says: "let go"},
 		"not the owner":     {change: func(w *World) { w.Owner = func(string) string { return "a" } }, want: []string{family}, says: "y is with b"},
 		"a child elsewhere": {change: func(w *World) { w.State.Children[0].Shard = "c" }, want: []string{family}, says: "is with \"c\""},
-		"a child missing":   {change: func(w *World) { w.State.Children = w.State.Children[1:] }, want: []string{family}, says: "has 0"},
-		"a child twice":     {change: func(w *World) { w.State.Children = append(w.State.Children, w.State.Children[0]) }, want: []string{family}, says: "has 2"},
+		"a child missing":   {change: func(w *World) { w.State.Children = w.State.Children[1:] }, want: []string{childless}, says: "has 0"},
+		"a child twice":     {change: func(w *World) { w.State.Children = append(w.State.Children, w.State.Children[0]) }, want: []string{childless}, says: "has 2"},
 		"not sharded": {change: func(w *World) {
 			w.Live = nil
 			for i := range w.State.Websites {
 				w.State.Websites[i].Shard = ""
 			}
 		}},
-		"two at once": {change: func(w *World) { w.Work = append(w.Work, work(2, "x", 9, 12)) }, want: []string{oneWorker}, says: "two at once"},
-		"no work":     {change: func(w *World) { w.Work = w.Work[:1] }, want: []string{oneWorker}, says: "any work on y"},
+		"not sharded, and a child missing": {change: func(w *World) { w.Live, w.State.Children = nil, w.State.Children[1:] }, want: []string{childless}, says: "has 0"},
+		"late":                             {change: func(w *World) { w.Load.Late = 11 }, want: []string{late}, says: "11 of 1000"},
+		"some late":                        {change: func(w *World) { w.Load.Late = 10 }},
+		"never ready":                      {change: func(w *World) { w.Load.Late, w.Load.Unfinished = 1, 10 }, want: []string{late, unseen}, says: "10"},
+		"late, beyond the limit":           {change: func(w *World) { w.Load.Late, w.ToTheLimit = 500, true }},
+		"two at once":                      {change: func(w *World) { w.Work = append(w.Work, work(2, "x", 9, 12)) }, want: []string{oneWorker}, says: "two at once"},
+		"no work":                          {change: func(w *World) { w.Work = w.Work[:1] }, want: []string{oneWorker}, says: "any work on y"},
 		"killed in the midst of it": {change: func(w *World) {
 			w.Work = append(w.Work, work(3, "x", 20, -1), work(2, "x", 50, 60))
 			w.Deaths = map[int]time.Time{3: at(40)}
@@ -101,6 +108,26 @@ func TestChecks(t *testing.T) {
 		"paused in the midst of it": {change: func(w *World) {
 			w.Work = append(w.Work, work(3, "x", 20, 90), work(2, "x", 50, 60))
 			w.Pauses = map[int][]fleet.Pause{3: {{From: at(25), To: at(80)}}}
+		}},
+		"paused, and it goes on": {change: func(w *World) {
+			w.Work = append(w.Work, work(3, "x", 20, 2000), work(2, "x", 50, 1100))
+			w.Pauses = map[int][]fleet.Pause{3: {{From: at(25), To: at(80)}}}
+		}, want: []string{oneWorker}, says: "two at once"},
+		"paused, and it goes on for ever": {change: func(w *World) {
+			w.Work = append(w.Work, work(3, "x", 20, -1), work(2, "x", 3000, 3100))
+			w.Pauses = map[int][]fleet.Pause{3: {{From: at(25), To: at(80)}}}
+		}, want: []string{oneWorker}, says: "two at once"},
+		"paused twice": {change: func(w *World) {
+			w.Work = append(w.Work, work(3, "x", 20, 9000), work(2, "x", 50, 60), work(2, "x", 5000, 5100))
+			w.Pauses = map[int][]fleet.Pause{3: {{From: at(25), To: at(80)}, {From: at(4000), To: at(8500)}}}
+		}},
+		"paused, and it ends": {change: func(w *World) {
+			w.Work = append(w.Work, work(3, "x", 20, -1), work(2, "x", 50, 60), work(2, "x", 3000, 3100))
+			w.Pauses, w.Deaths = map[int][]fleet.Pause{3: {{From: at(25), To: at(80)}}}, map[int]time.Time{3: at(200)}
+		}},
+		"paused until the end": {change: func(w *World) {
+			w.Work = append(w.Work, work(3, "x", 20, -1), work(2, "x", 3000, 3100))
+			w.Pauses = map[int][]fleet.Pause{3: {{From: at(25)}}}
 		}},
 		"worked after a pause": {change: func(w *World) {
 			w.Work = append(w.Work, work(3, "x", 81, 90), work(2, "x", 50, 85))

@@ -61,10 +61,12 @@ type World struct {
 	Deaths map[int]time.Time
 	Pauses map[int][]fleet.Pause
 
-	// Load is what became of the load, and Asked the operations that were to be done in all.
-	Load  load.Status
-	Asked map[string]float64
-	// Problems are processes that ended by themselves.
+	// Load is what became of the load, and Asked the operations that were to be done in all. ToTheLimit means that it was to
+	// be more than the instances can do.
+	Load       load.Status
+	Asked      map[string]float64
+	ToTheLimit bool
+	// Problems are processes that ended by themselves, or not when they were told to.
 	Problems []string
 	// Use is that of the machine.
 	Use host.Use
