@@ -100,7 +100,10 @@ func TestSchedules(t *testing.T) {
 					}
 				}
 			} else if len(result.Findings) > 0 {
-				fmt.Fprintf(os.Stderr, "seed %d: %v\n", plan.Seed, result.Findings[0]) // hours may pass until t says so
+				fmt.Fprintf(os.Stderr, "seed %d: %v\n", plan.Seed, result.Findings[0])
+				if *forFlag > 0 { // hours may pass until t says so
+					fmt.Fprintf(os.Stderr, "%s\n%s\n", plan, result.Log)
+				}
 				report(t, plan, result)
 			}
 		})
@@ -113,6 +116,9 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	t.Log(sum)
+	if *forFlag > 0 {
+		fmt.Fprintln(os.Stderr, sum)
+	}
 	if sum.syncs < 10*sum.schedules || sum.moves < sum.schedules {
 		t.Error("too little happened to prove anything")
 	}
