@@ -78,7 +78,7 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 	for _, p := range planned {
 		dirs = append(dirs, o.dir(p))
 		r, err := measure.ReadRun(o.dir(p))
-		if err == nil && (!o.redo || good(p.Scenario, r)) {
+		if err == nil && (!o.redo || r.OK()) {
 			failed = errors.Join(failed, o.judge(p, r, &done))
 			continue
 		}
@@ -119,7 +119,7 @@ func (o *evaluationOptions) judge(p scenario.Planned, r *measure.Run, done *resu
 	if o.short {
 		tolerated = append(tolerated, verify.Machine)
 	}
-	if good(p.Scenario, r, tolerated...) {
+	if r.OK(tolerated...) {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", p.Name(), errBroken)

@@ -4,40 +4,7 @@ import (
 	"errors"
 	"testing"
 	"time"
-
-	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
-	"github.com/clusterring/clusterring/tools/experiment/internal/scenario"
-	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
 )
-
-func TestGood(t *testing.T) {
-	limit, check := measure.Verdict{Name: "latency-queue"}, measure.Check{Name: "no Website was lost"}
-	for name, tc := range map[string]struct {
-		scenario  string
-		run       measure.Run
-		tolerated []string
-		want      bool
-	}{
-		"all is well":                  {scenario: scenario.Basic, run: measure.Run{Verdicts: []measure.Verdict{{OK: true}}, Checks: []measure.Check{{OK: true}}}, want: true},
-		"an objective is broken":       {scenario: scenario.Basic, run: measure.Run{Verdicts: []measure.Verdict{{OK: true}, limit}}},
-		"the limit is reached":         {scenario: scenario.ScaleOut, run: measure.Run{Verdicts: []measure.Verdict{limit}}, want: true},
-		"the control plane's is not":   {scenario: scenario.ScaleOut, run: measure.Run{Verdicts: []measure.Verdict{{Name: "latency-mutating"}}}},
-		"a check fails":                {scenario: scenario.ScaleOut, run: measure.Run{Checks: []measure.Check{check}}},
-		"a check that may":             {scenario: scenario.Basic, run: measure.Run{Checks: []measure.Check{{Name: verify.Machine}}}, tolerated: []string{verify.Machine}, want: true},
-		"a check beside one that may":  {scenario: scenario.Basic, run: measure.Run{Checks: []measure.Check{{Name: verify.Machine}, check}}, tolerated: []string{verify.Machine}},
-		"the machine, where it counts": {scenario: scenario.Basic, run: measure.Run{Checks: []measure.Check{{Name: verify.Machine}}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := scenario.Find(tc.scenario)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := good(s, &tc.run, tc.tolerated...); got != tc.want {
-				t.Errorf("good: %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
 
 func TestGrow(t *testing.T) {
 	const s = time.Second

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -167,7 +166,7 @@ func (o *runOptions) run(ctx context.Context, name string, given func(flag strin
 		if err != nil {
 			return err
 		}
-		if !good(s, r) {
+		if !r.OK() {
 			failed = errBroken
 		}
 	}
@@ -184,7 +183,7 @@ func carryOut(ctx context.Context, cfg trial.Config) (*measure.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	show(cfg.Out, cfg.Scenario, r)
+	show(cfg.Out, r)
 	if err := report.Write(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("write the report of run %s: %w", r.ID, err)
 	}
@@ -192,29 +191,11 @@ func carryOut(ctx context.Context, cfg trial.Config) (*measure.Run, error) {
 	return r, nil
 }
 
-// limits are the objectives whose breaking ends a run to the limit.
-var limits = map[string]bool{"latency-queue": true, "latency-reconciliation": true}
-
-// good tells whether all was well in a run. That a run to the limit reaches it is well. Tolerated are checks that may fail.
-func good(s scenario.Scenario, r *measure.Run, tolerated ...string) bool {
-	for _, v := range r.Verdicts {
-		if !v.OK && !(s.ToTheLimit && limits[v.Name]) {
-			return false
-		}
-	}
-	for _, c := range r.Checks {
-		if !c.OK && !slices.Contains(tolerated, c.Name) {
-			return false
-		}
-	}
-	return true
-}
-
 // show shows the verdicts and the checks.
-func show(out io.Writer, s scenario.Scenario, r *measure.Run) {
+func show(out io.Writer, r *measure.Run) {
 	for _, v := range r.Verdicts {
 		mark := mark(v.OK)
-		if !v.OK && s.ToTheLimit && limits[v.Name] {
+		if !v.OK && v.Expected {
 			mark = "LIMIT"
 		}
 		value := math.Round(v.Value*1000) / 1000

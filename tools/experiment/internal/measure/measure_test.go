@@ -236,6 +236,31 @@ func TestRunFile(t *testing.T) {
 	}
 }
 
+func TestOK(t *testing.T) {
+	limit, broken := Verdict{Name: "a", Expected: true}, Verdict{Name: "b"}
+	machine, check := Check{Name: "the machine"}, Check{Name: "no Website was lost"}
+	for name, tc := range map[string]struct {
+		run       Run
+		tolerated []string
+		want      bool
+	}{
+		"all is well":                  {run: Run{Verdicts: []Verdict{{OK: true}}, Checks: []Check{{OK: true}}}, want: true},
+		"an objective is broken":       {run: Run{Verdicts: []Verdict{{OK: true}, broken}}},
+		"the limit is reached":         {run: Run{Verdicts: []Verdict{limit}}, want: true},
+		"another one is broken, too":   {run: Run{Verdicts: []Verdict{limit, broken}}},
+		"a check fails":                {run: Run{Verdicts: []Verdict{limit}, Checks: []Check{check}}},
+		"a check that may":             {run: Run{Checks: []Check{machine}}, tolerated: []string{machine.Name}, want: true},
+		"a check beside one that may":  {run: Run{Checks: []Check{machine, check}}, tolerated: []string{machine.Name}},
+		"the machine, where it counts": {run: Run{Checks: []Check{machine}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.run.OK(tc.tolerated...); got != tc.want {
+				t.Errorf("OK: %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestReadQueries(t *testing.T) {
 	tests := map[string]struct{ text, problem string }{
 		"good":          {"queries: [{name: a, type: range, query: up}]", ""},
