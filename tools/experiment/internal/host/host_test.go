@@ -17,7 +17,10 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := times{"user": 1, "nice": 0, "system": .5, "idle": 8, "iowait": .25, "irq": 0, "softirq": .05, "steal": .2}
+	want := map[string]times{
+		"cpu":  {"user": 1, "nice": 0, "system": .5, "idle": 8, "iowait": .25, "irq": 0, "softirq": .05, "steal": .2},
+		"cpu0": {"user": .01, "nice": .02, "system": .03, "idle": .04, "iowait": .05, "irq": .06, "softirq": .07, "steal": .08},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("times (-want +got):\n%s", diff)
 	}
@@ -35,7 +38,7 @@ func TestBusy(t *testing.T) {
 		want float64
 	}{
 		"idle":    {times{"user": 1, "idle": 12, "iowait": 0, "steal": 0}, 0},
-		"a disk":  {times{"user": 1, "idle": 10, "iowait": 2, "steal": 0}, 0},
+		"a disk":  {times{"user": 1, "idle": 10, "iowait": 2, "steal": 0}, 1},
 		"half":    {times{"user": 2, "idle": 11, "iowait": 0, "steal": 0}, .5},
 		"stolen":  {times{"user": 2, "idle": 10, "iowait": 0, "steal": 1}, 1},
 		"no time": {from, 0},
@@ -43,6 +46,15 @@ func TestBusy(t *testing.T) {
 		if got := busy(from, tc.to); math.Abs(got-tc.want) > 1e-9 {
 			t.Errorf("%s: %v busy, want %v", name, got, tc.want)
 		}
+	}
+}
+
+// TestMeasure: a core that has too much to do shows beside one that has nothing to do.
+func TestMeasure(t *testing.T) {
+	from := map[string]times{all: {"user": 0, "idle": 0}, "cpu0": {"user": 0, "idle": 0}, "cpu1": {"user": 0, "idle": 0}}
+	to := map[string]times{all: {"user": 1.25, "idle": .75}, "cpu0": {"user": 1, "idle": 0}, "cpu1": {"user": .25, "idle": .75}}
+	if got, want := measure(from, to), (sample{busy: .625, core: 1}); got != want {
+		t.Errorf("measured %v, want %v", got, want)
 	}
 }
 
@@ -60,20 +72,25 @@ func TestUse(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		shares     []float64
+		cores      float64 // the share of the core that has the most to do
 		want       Use
 		bottleneck bool
 	}{
-		"nothing":     {want: Use{}},
-		"never full":  {shares: shares(100, 0), want: Use{Mean: .5, P95: .5}},
-		"seldom full": {shares: shares(96, 4), want: Use{Mean: .52, P95: .5, Busy: .04}},
-		"often full":  {shares: append(shares(81, 9), 1, 1, .8, .76, .74, .1, .1, .1, .1, .1), want: Use{Mean: .543, P95: 1, Busy: .13}, bottleneck: true},
+		"one core full": {shares: shares(100, 0), cores: .97, want: Use{Mean: .5, P95: .5, Busy: 1}, bottleneck: true},
+		"never full":    {shares: shares(100, 0), want: Use{Mean: .5, P95: .5}},
+		"seldom full":   {shares: shares(96, 4), want: Use{Mean: .52, P95: .5, Busy: .04}},
+		"often full":    {shares: append(shares(81, 9), 1, 1, .8, .76, .74, .1, .1, .1, .1, .1), want: Use{Mean: .543, P95: 1, Busy: .13}, bottleneck: true},
 	} {
-		got := use(tc.shares)
+		var samples []sample
+		for _, share := range tc.shares {
+			samples = append(samples, sample{busy: share, core: tc.cores})
+		}
+		got := use(samples)
 		got.Mean, got.Busy = math.Round(got.Mean*1000)/1000, math.Round(got.Busy*1000)/1000
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: use (-want +got):\n%s", name, diff)
 		}
-		if got.Bottleneck() != tc.bottleneck {
+		if got.Measured = 1; got.Bottleneck() != tc.bottleneck {
 			t.Errorf("%s: bottleneck %v", name, got.Bottleneck())
 		}
 	}
@@ -107,8 +124,24 @@ func TestMonitor(t *testing.T) {
 		if use := m.Use(begin.Add(2*time.Second), begin.Add(4*time.Second)); math.Abs(use.Mean-.25) > 1e-9 {
 			t.Errorf("use of the third and fourth second: %+v", use)
 		}
+		for name, tc := range map[string]struct {
+			from, to   int
+			measured   float64
+			bottleneck bool
+		}{
+			"all of it":         {from: 0, to: 4, measured: 1},
+			"not quite":         {from: 0, to: 11, measured: 10.5 / 11, bottleneck: true}, // the last seconds are busy
+			"not enough":        {from: -10, to: 4, measured: 4.5 / 14, bottleneck: true},
+			"nothing at all":    {from: 20, to: 21, measured: 0, bottleneck: true},
+			"nothing, for long": {from: 20, to: 90, measured: 0, bottleneck: true},
+		} {
+			use := m.Use(begin.Add(time.Duration(tc.from)*time.Second), begin.Add(time.Duration(tc.to)*time.Second))
+			if math.Abs(use.Measured-tc.measured) > 1e-9 || use.Bottleneck() != tc.bottleneck {
+				t.Errorf("%s: %+v, bottleneck %v", name, use, use.Bottleneck())
+			}
+		}
 	})
-	if !strings.Contains(Use{Mean: .5}.String(), "50 %") {
-		t.Error(Use{Mean: .5})
+	if text := (Use{Mean: .5, Measured: .25}).String(); !strings.Contains(text, "50 %") || !strings.Contains(text, "only 25 %") {
+		t.Error(text)
 	}
 }

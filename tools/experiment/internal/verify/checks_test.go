@@ -36,7 +36,7 @@ func world() World {
 			load.Generator: {Success: 100}, load.Mutator: {Success: 990, Error: 5, Missed: 5}, load.Deleter: {},
 		}, Reconciled: 1000},
 		Asked: map[string]float64{load.Generator: 100.4},
-		Use:   host.Use{Mean: .5, P95: .7, Busy: .05},
+		Use:   host.Use{Mean: .5, P95: .7, Busy: .05, Measured: 1},
 	}
 	for uid, shard := range map[types.UID]string{"x": "a", "y": "b"} {
 		w.State.Websites = append(w.State.Websites, Website{
@@ -73,6 +73,7 @@ func TestChecks(t *testing.T) {
 		"never asked":       {change: func(w *World) { w.Asked[load.Deleter] = 50 }, want: []string{loadCheck}, says: "50 operations"},
 		"no load":           {change: func(w *World) { w.Load.Operations = nil }, want: []string{loadCheck}, says: "no load"},
 		"busy":              {change: func(w *World) { w.Use.Busy = .2 }, want: []string{machine}, says: "20 %"},
+		"busy or not":       {change: func(w *World) { w.Use.Measured = 0 }, want: []string{machine}, says: "only 0 %"},
 		"crash":             {change: func(w *World) { w.Problems = []string{"sharder-0 ended"} }, want: []string{exits}, says: "sharder-0"},
 		"lost":              {change: func(w *World) { w.Expected = 3 }, want: []string{lostCheck}, says: "should be 3"},
 		"pending":           {change: func(w *World) { w.State.Websites[0].Phase = "Pending" }, want: []string{readyCheck}, says: "x is \"Pending\""},
