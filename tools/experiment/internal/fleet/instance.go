@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -12,6 +14,18 @@ import (
 
 // aftermath is how long after a fault the end of the process is put down to it.
 const aftermath = 15 * time.Second
+
+// The faults, as events call them.
+const (
+	killed    = "a kill"
+	paused    = "a pause"
+	cut       = "a cut"
+	blackHole = "a black hole"
+)
+
+// exitFailed is the exit status of a sharder or an operator that gives up, because it has lost its Lease for example. A panic
+// has another one.
+const exitFailed = 1
 
 // Instance is a pod, so to speak.
 type Instance struct {
@@ -33,14 +47,14 @@ type Instance struct {
 
 // Kill ends the process with SIGKILL. It is started again.
 func (i *Instance) Kill() error {
-	i.blame("a kill")
+	i.blame(killed)
 	i.heal()
 	return i.running().Kill()
 }
 
 // Pause stops the process (SIGSTOP) without ending it.
 func (i *Instance) Pause() error {
-	i.blame("a pause")
+	i.blame(paused)
 	i.fleet.paused(i.running().PID(), true)
 	return i.running().Signal(syscall.SIGSTOP)
 }
@@ -56,14 +70,14 @@ func (i *Instance) Resume() error {
 
 // Cut ends all of its connections to the API server.
 func (i *Instance) Cut() {
-	i.blame("a cut")
+	i.blame(cut)
 	i.heal()
 	i.proxy.Cut()
 }
 
 // Blackhole lets nothing through to the API server and back, until Unblock.
 func (i *Instance) Blackhole() {
-	i.blame("a black hole")
+	i.blame(blackHole)
 	i.proxy.Block()
 }
 
@@ -92,14 +106,31 @@ func (i *Instance) heal() {
 	i.until = time.Now()
 }
 
-// cause returns the fault that the end of the process at a time is put down to, if there is one.
-func (i *Instance) cause(at time.Time) (fault string, ok bool) {
+// cause returns the fault that the end of the process is put down to, if there is one: at is when it ended, and how it did.
+func (i *Instance) cause(at time.Time, how error) (fault string, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.fault == "" || (!i.until.IsZero() && at.Sub(i.until) > aftermath) {
+	if i.fault == "" || (!i.until.IsZero() && at.Sub(i.until) > aftermath) || !explains(i.fault, how) {
 		return "", false
 	}
 	return i.fault, true
+}
+
+// explains tells whether a process may end in this way because of a fault: by the signal that kills it, or because it gives up
+// after it was away for longer than its Lease lasts. Losing its connections is none of these.
+func explains(fault string, how error) bool {
+	var exit *exec.ExitError
+	if !errors.As(how, &exit) {
+		return false
+	}
+	switch fault {
+	case killed:
+		status, ok := exit.Sys().(syscall.WaitStatus)
+		return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	case paused, blackHole:
+		return exit.ExitCode() == exitFailed
+	}
+	return false
 }
 
 // start starts the process, unless the instance is not to run any more.
@@ -133,7 +164,7 @@ func (i *Instance) supervise() {
 		if p.ExitCode() < 0 {
 			how = fmt.Sprint(p.Err())
 		}
-		if fault, ok := i.cause(at); ok {
+		if fault, ok := i.cause(at, p.Err()); ok {
 			i.fleet.event("%s has ended after %s: %s", i.Name, fault, how)
 		} else {
 			i.fleet.event("%s has ended: %s", i.Name, how)
