@@ -71,7 +71,7 @@ func measurements() []measurement {
 		return func(r *results) float64 { return mean(r.ofJobs(query, job)) }
 	}
 	all := func(query string) func(*results) float64 {
-		return func(r *results) float64 { return mean(total(r.series[query])) }
+		return func(r *results) float64 { return mean(r.underLoad(total(r.series[query]), query)) }
 	}
 	instant := func(query string, labels model.Metric) func(*results) float64 {
 		return func(r *results) float64 {
@@ -87,18 +87,18 @@ func measurements() []measurement {
 			return v
 		}
 	}
-	const operator, sharder = "webhosting-operator", "sharder"
+	operator, sharder := components[0], components[1]
 	return []measurement{
 		{"Websites in the end", "", last("website-count"), false},
 		{"changes in the end", "1/s", last("website-churn"), false},
-		{"CPU, together", "cores", jobs("cpu", ""), true},
-		{"CPU of the operator", "cores", jobs("cpu", operator), false},
-		{"CPU of the sharder", "cores", jobs("cpu", sharder), false},
+		{"CPU, together", "cores", jobs("cpu-mean", ""), true},
+		{"CPU of the operator", "cores", jobs("cpu-mean", operator), false},
+		{"CPU of the sharder", "cores", jobs("cpu-mean", sharder), false},
 		{"memory, together", "bytes", jobs("memory", ""), true},
 		{"memory of the operator", "bytes", jobs("memory", operator), false},
 		{"memory of the sharder", "bytes", jobs("memory", sharder), false},
-		{"network, received", "bytes/s", all("network-receive"), true},
-		{"network, sent", "bytes/s", all("network-transmit"), true},
+		{"network, received", "bytes/s", all("network-receive-mean"), true},
+		{"network, sent", "bytes/s", all("network-transmit-mean"), true},
 		{"time in the queue, p99", "s", instant("latency-queue", nil), false},
 		{"reconciliation, p99", "s", instant("latency-reconciliation", nil), false},
 		{"creating a Website, p99", "s", instant("latency-websites", model.Metric{"verb": "POST"}), false},
@@ -112,13 +112,19 @@ func measurements() []measurement {
 	}
 }
 
-// ofJobs adds up what all processes of a job need, or all of all jobs. There is nothing when it is not known of each of them, and
-// zeros when there are no such processes.
+// components are the jobs whose needs are compared.
+var components = []string{"webhosting-operator", "sharder"}
+
+// ofJobs adds up what all processes of a component need, or those of all components. There is nothing when it is not known of
+// each of them, and zeros when there are no such processes.
 func (r *results) ofJobs(query, job string) *model.SampleStream {
-	matrix, processes := r.series[query], r.series["cpu"]
+	among := components
 	if job != "" {
-		matrix, processes = of(matrix, "job", job), of(processes, "job", job)
+		among = []string{job}
 	}
+	other := func(s *model.SampleStream) bool { return !slices.Contains(among, string(s.Metric["job"])) }
+	matrix := slices.DeleteFunc(slices.Clone(r.series[query]), other)
+	processes := slices.DeleteFunc(slices.Clone(r.series["cpu"]), other)
 	if len(processes) == 0 && len(r.series["cpu"]) > 0 {
 		return &model.SampleStream{Values: []model.SamplePair{{}}}
 	}

@@ -82,8 +82,9 @@ func textOf(page *html.Node) string {
 
 func TestWrite(t *testing.T) {
 	run := basic("ring", 3, 0)
+	run.Events = []measure.Event{{At: began.Add(-20 * time.Second), What: "1500 Websites are created"}}
 	run.Checks = []measure.Check{{Name: "no overlaps", OK: true}, {Name: "nothing forgotten", Detail: "one Website"}}
-	dir := simulation{run: run, sharders: 2, cpu: 0.1, memory: 20 << 20}.write(t)
+	dir := simulation{run: run, sharders: 2, cpu: 0.1, before: 1, memory: 20 << 20}.write(t)
 	if err := Write(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,8 @@ func TestWrite(t *testing.T) {
 		"1 of 6 objectives and checks did not hold", "ring, 3 instances", "nothing forgotten", "one Website",
 		"33.3 %", "webhosting-operator, together", "sharder, together",
 		"Time in the queue, p99", "99.0 ms|1.00 s", "because there are no containers",
-		"webhosting-operator-0|0.10|0.10|0.10|20.0|20.0|20.0|2.00|2.00|2.00", "sharder, together|0.040|",
+		"webhosting-operator-0|0.10|0.10|0.10|20.0|20.0|20.0|2.00|2.00|2.00", "sharder, together|0.040|0.040|0.040|40.0|40.0|40.0|5.00|5.00|5.00|",
+		"sharder-admission|–|–|–|–|–|–|1.00|1.00|1.00|", "CPU of the sharders, cores|0.040|0.040|",
 	} {
 		if !strings.Contains(strings.ReplaceAll(text, "||", "|"), want) {
 			t.Errorf("the report does not say %q", want)
@@ -121,6 +123,7 @@ func TestWrite(t *testing.T) {
 // TestEvents: events have numbers, and instances that come and go have no equal shares.
 func TestEvents(t *testing.T) {
 	run := basic("ring", 3, 0)
+	run.MembershipChanged = true
 	run.Events = []measure.Event{
 		{At: began.Add(-time.Second), What: "before the load"}, {At: began.Add(30 * time.Second), What: "kill <webhosting-operator-1>"},
 	}
@@ -148,8 +151,8 @@ func TestCompareSetups(t *testing.T) {
 	var dirs []string
 	for repeat, cpu := range []float64{0.30, 0.32} {
 		dirs = append(dirs,
-			simulation{run: basic("ring", 3, repeat), sharders: 2, cpu: cpu / 3, memory: 10 << 20}.write(t),
-			simulation{run: basic("singleton", 1, repeat), cpu: cpu, memory: 40 << 20}.write(t),
+			simulation{run: basic("ring", 3, repeat), sharders: 2, cpu: cpu / 3, before: 1, memory: 10 << 20}.write(t),
+			simulation{run: basic("singleton", 1, repeat), cpu: cpu, before: 1, memory: 40 << 20}.write(t),
 		)
 	}
 	for _, dir := range dirs {

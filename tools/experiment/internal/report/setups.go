@@ -77,7 +77,7 @@ func compareSetups(groups []group) (setups, []figure, [][]string) {
 		return s, nil, measurementTable(groups)
 	}
 	return s, []figure{
-		stacked(groups, "cpu", "CPU, mean of the run", "cpu"),
+		stacked(groups, "cpu", "CPU, mean of the run", "cpu-mean"),
 		stacked(groups, "memory", "Memory, mean of the run", "memory"),
 	}, measurementTable(groups)
 }
@@ -85,7 +85,10 @@ func compareSetups(groups []group) (setups, []figure, [][]string) {
 // stacked shows what operator and sharder need in each setup, one on the other.
 func stacked(groups []group, name, title, query string) figure {
 	label, scale := unit(groups[0].runs[0].query(query).Unit)
-	bars := &plot.Bars{Parts: []plot.Part{{Name: "webhosting-operator"}, {Name: "sharder", Colour: 1}}}
+	bars := &plot.Bars{}
+	for i, component := range components {
+		bars.Parts = append(bars.Parts, plot.Part{Name: component, Colour: i})
+	}
 	for _, g := range groups {
 		bars.Names = append(bars.Names, g.name())
 		sums := make([][]float64, len(bars.Parts))

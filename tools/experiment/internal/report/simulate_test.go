@@ -21,6 +21,7 @@ type simulation struct {
 	sharders int
 	breaks   time.Duration // when the queue overflows; 0: never
 	cpu      float64       // cores of each operator
+	before   float64       // cores of each process before the load
 	memory   float64       // bytes of each process
 }
 
@@ -106,7 +107,10 @@ func (s simulation) series() model.Matrix {
 		}
 	}
 	process := func(job, instance string, cores float64) {
-		add("process_cpu_seconds_total", job, instance, nil, steady(cores))
+		add("process_cpu_seconds_total", job, instance, nil, func(seconds float64) float64 {
+			return s.before*(min(seconds, 0)+warmUp.Seconds()) + cores*max(seconds, 0)
+		})
+		add("process_start_time_seconds", job, instance, nil, constant(1))
 		add("process_resident_memory_bytes", job, instance, nil, constant(2*s.memory))
 		add("go_memory_classes_total_bytes", job, instance, nil, constant(s.memory+3<<20))
 		for _, class := range []string{"released", "unused", "free"} {
@@ -128,6 +132,11 @@ func (s simulation) series() model.Matrix {
 	}
 	for i := range s.sharders {
 		process("sharder", fmt.Sprintf("sharder-%d", i), 0.02)
+	}
+	if s.sharders > 0 {
+		for _, direction := range []string{"receive", "transmit"} {
+			add("experiment_network_"+direction+"_bytes_total", "proxy", "sharder-admission", model.Metric{"component": "sharder"}, steady(1024))
+		}
 	}
 	for controller, rate := range map[string]float64{"generator": 10, "mutator": 5, "deleter": 1} {
 		add("experiment_operations_total", "experiment", "load", model.Metric{"controller": model.LabelValue("website-" + controller), "result": "success"}, loaded(rate))
