@@ -8,6 +8,7 @@ var plans = map[string]func(seed uint64) Plan{
 	"without admission": withoutAdmission,
 	"coming back":       comingBack,
 	"slow shards":       slowShards,
+	"lost leads":        lostLeads,
 }
 
 // withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
@@ -54,5 +55,24 @@ func slowShards(seed uint64) Plan {
 	for i := range 5 {
 		p.Actions = append(p.Actions, Action{At: 3 * time.Second, For: 56 * time.Second, Kind: network, Target: shardName(i), Conditions: Conditions{WatchLag: 500 * time.Millisecond}})
 	}
+	return p
+}
+
+// lostLeads returns a plan with replicas of the sharder that are cut off again and again, for about as long as they hold the
+// lead without hearing from the API server. In the end there is something to do for who leads then.
+func lostLeads(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 1+int(seed%2), 1, 10, 75*time.Second, nil
+	r := dice(seed).roll("lost leads")
+	for at := 3 * time.Second; at < 70*time.Second; at += between(r, time.Second, 12*time.Second) {
+		p.Actions = append(p.Actions, Action{
+			At: at, For: between(r, renewDeadline-time.Second, leaseDuration+time.Second), Kind: network,
+			Target: replicaName(r.IntN(p.Replicas)), Conditions: Conditions{Cut: true},
+		})
+		if r.IntN(2) == 0 {
+			p.Actions = append(p.Actions, Action{At: at - time.Second, Kind: []string{join, leave, editRing, stop}[r.IntN(4)], Target: shardName(r.IntN(4))})
+		}
+	}
+	p.Actions = append(p.Actions, Action{At: 74 * time.Second, Kind: join, Target: shardName(5)})
 	return p
 }

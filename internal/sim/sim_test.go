@@ -127,6 +127,20 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// TestKinds runs a few schedules of each kind.
+func TestKinds(t *testing.T) {
+	for kind, plan := range plans {
+		for seed := range uint64(3) {
+			t.Run(fmt.Sprint(kind, "/", seed+1), func(t *testing.T) {
+				p := plan(seed + 1)
+				if result := simulate(t, p, Options{Log: 500, Verbosity: 0}); len(result.Findings) > 0 {
+					report(t, p, result)
+				}
+			})
+		}
+	}
+}
+
 // report says what failed, and shows the shortest plan that it can find.
 func report(t *testing.T, plan Plan, result Result) {
 	t.Helper()
