@@ -1,13 +1,16 @@
 package report
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // comparisonPage is what templates/comparison.html shows.
@@ -15,6 +18,7 @@ type comparisonPage struct {
 	Setups   []setups
 	ScaleOut []scaleOut
 	Runs     []runRow
+	Notes    []string
 
 	names map[string]int // how often a name was used
 }
@@ -60,7 +64,19 @@ func Compare(dirs []string, out string) error {
 			page.Runs = append(page.Runs, r.row(out))
 		}
 	}
+	if revisions := revisions(runs); len(revisions) > 1 {
+		page.Notes = append(page.Notes, fmt.Sprintf("The runs are of programs of different revisions: %s.", strings.Join(revisions, ", ")))
+	}
 	return writePage(filepath.Join(out, "comparison.html"), "comparison.html", page)
+}
+
+// revisions returns those of the programs that ran.
+func revisions(runs []*results) []string {
+	all := map[string]bool{}
+	for _, r := range runs {
+		all[cmp.Or(r.run.Revision, "unknown")] = true
+	}
+	return slices.Sorted(maps.Keys(all))
 }
 
 // scenarios returns what is compared with each other: the setups of a scenario; numbers of instances of one setup.
@@ -69,7 +85,7 @@ func scenarios(groups []group) [][]group {
 	for _, g := range groups {
 		together := func(others []group) bool {
 			first := others[0]
-			if g.Scenario != first.Scenario || g.LoadFactor != first.LoadFactor {
+			if g.Scenario != first.Scenario || g.conditions != first.conditions {
 				return false
 			}
 			return g.Scenario != ScaleOut || g.Setup == first.Setup && g.Workers == first.Workers
@@ -92,14 +108,17 @@ func (p *comparisonPage) add(groups []group, out string) error {
 	var figures []figure
 	var table [][]string
 	var pictures *[]picture
+	counted, notes := sound(groups)
 	if groups[0].Scenario == ScaleOut {
 		s := scaleOut{}
-		s, figures, table = compareCapacity(groups)
+		s, figures, table = compareCapacity(counted)
+		s.Notes = append(notes, s.Notes...)
 		p.ScaleOut = append(p.ScaleOut, s)
 		pictures = &p.ScaleOut[len(p.ScaleOut)-1].Pictures
 	} else {
 		s := setups{}
-		s, figures, table = compareSetups(groups)
+		s, figures = compareSetups(counted)
+		s.Notes, table = notes, measurementTable(groups)
 		p.Setups = append(p.Setups, s)
 		pictures = &p.Setups[len(p.Setups)-1].Pictures
 	}
@@ -120,9 +139,9 @@ func (p *comparisonPage) add(groups []group, out string) error {
 	return nil
 }
 
-// measurementTable has a line for each run, with all figures in the units of the queries.
+// measurementTable has a line for each run, those that are left out among them, with all figures in the units of the queries.
 func measurementTable(groups []group) [][]string {
-	header := []string{"run", "setup", "instances", "repeat"}
+	header := []string{"run", "setup", "instances", "repeat", "ok"}
 	for _, m := range measurements() {
 		name := m.name
 		if m.unit != "" {
@@ -133,7 +152,7 @@ func measurementTable(groups []group) [][]string {
 	table := [][]string{header}
 	for _, g := range groups {
 		for _, r := range g.runs {
-			line := []string{r.run.ID, r.run.Setup, strconv.Itoa(r.run.Instances), strconv.Itoa(r.run.Repeat)}
+			line := []string{r.run.ID, r.run.Setup, strconv.Itoa(r.run.Instances), strconv.Itoa(r.run.Repeat), strconv.FormatBool(r.run.OK())}
 			for _, m := range measurements() {
 				line = append(line, strconv.FormatFloat(m.of(r), 'g', 6, 64))
 			}
@@ -157,17 +176,7 @@ func writeTable(file string, table [][]string) (err error) {
 
 func (r *results) row(out string) runRow {
 	run := r.run
-	row := runRow{ID: run.ID, Scenario: run.Scenario, Setup: setupName(run), Repeat: run.Repeat, OK: run.OK(), Duration: clock(run.End.Sub(run.Start))}
-	for _, v := range run.Verdicts {
-		if !v.OK && !v.Expected {
-			row.Problems = append(row.Problems, v.Name)
-		}
-	}
-	for _, c := range run.Checks {
-		if !c.OK {
-			row.Problems = append(row.Problems, c.Name)
-		}
-	}
+	row := runRow{ID: run.ID, Scenario: run.Scenario, Setup: setupName(run), Repeat: run.Repeat, OK: run.OK(), Problems: r.problems(), Duration: clock(run.End.Sub(run.Start))}
 	if to, err := filepath.Rel(out, filepath.Join(r.dir, "report.html")); err == nil {
 		row.Report = filepath.ToSlash(to)
 	}

@@ -2,8 +2,11 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 
@@ -14,17 +17,30 @@ import (
 type group struct {
 	kind
 	runs []*results
+	// doubtful means that not all was well in any of them.
+	doubtful bool
 }
 
 // kind is what repetitions have in common.
 type kind struct {
 	Scenario, Setup    string
 	Instances, Workers int
-	LoadFactor         float64
+	conditions
+}
+
+// conditions are what runs that are compared have in common.
+type conditions struct {
+	LoadFactor                                          float64
+	Idle                                                int
+	Duration, APILatency, LeaseDuration, ScrapeInterval time.Duration
+	Machine                                             string
 }
 
 func kindOf(run *measure.Run) kind {
-	return kind{run.Scenario, run.Setup, run.Instances, run.Workers, run.LoadFactor}
+	return kind{
+		run.Scenario, run.Setup, run.Instances, run.Workers,
+		conditions{run.LoadFactor, run.Idle, run.Duration, run.APILatency, run.LeaseDuration, run.ScrapeInterval, run.Machine},
+	}
 }
 
 func (g group) name() string { return setupName(g.runs[0].run) }
@@ -52,9 +68,48 @@ func groupsOf(runs []*results) []group {
 			cmp.Compare(a.Scenario, b.Scenario),
 			cmp.Compare(slices.Index(setupOrder, a.Setup), slices.Index(setupOrder, b.Setup)),
 			cmp.Compare(a.Instances, b.Instances), cmp.Compare(a.Workers, b.Workers), cmp.Compare(a.LoadFactor, b.LoadFactor),
+			cmp.Compare(a.Duration, b.Duration), cmp.Compare(a.Idle, b.Idle), cmp.Compare(a.APILatency, b.APILatency),
 		)
 	})
 	return groups
+}
+
+// sound returns the groups without the runs in which not all was well, and says which these are. A group of nothing else stays
+// as it is, and is doubtful.
+func sound(groups []group) (kept []group, notes []string) {
+	for _, g := range groups {
+		bad := func(r *results) bool { return !r.run.OK() }
+		good := slices.DeleteFunc(slices.Clone(g.runs), bad)
+		if g.doubtful = len(good) == 0; g.doubtful {
+			notes = append(notes, fmt.Sprintf("In no run of %q was all well. Its figures are shown, and decide nothing.", g.name()))
+			kept = append(kept, g)
+			continue
+		}
+		for _, r := range g.runs {
+			if bad(r) {
+				notes = append(notes, fmt.Sprintf("Run %s (%s, repetition %d) is left out: %s.", r.run.ID, g.name(), r.run.Repeat, strings.Join(r.problems(), ", ")))
+			}
+		}
+		g.runs = good
+		kept = append(kept, g)
+	}
+	return kept, notes
+}
+
+// problems are what did not hold in the run, and should have.
+func (r *results) problems() []string {
+	var all []string
+	for _, v := range r.run.Verdicts {
+		if !v.OK && !v.Expected {
+			all = append(all, v.Name)
+		}
+	}
+	for _, c := range r.run.Checks {
+		if !c.OK {
+			all = append(all, c.Name)
+		}
+	}
+	return all
 }
 
 // measurement is a figure that is compared.

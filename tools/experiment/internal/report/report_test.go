@@ -188,6 +188,53 @@ func TestCompareSetups(t *testing.T) {
 	}
 }
 
+// TestCompareDoubtful: runs in which not all was well do not count, and neither do repetitions under other conditions.
+func TestCompareDoubtful(t *testing.T) {
+	var dirs []string
+	for _, run := range []struct {
+		setup   string
+		repeat  int
+		cpu     float64
+		idle    int
+		problem string
+	}{
+		{"ring", 0, 0.3, 0, ""}, {"ring", 1, 0.9, 0, "the machine was not the bottleneck"}, {"ring", 2, 0.6, 1500, ""},
+		{"singleton", 0, 0.3, 0, "no Website was lost"},
+	} {
+		with := basic(run.setup, 1, run.repeat)
+		with.Idle, with.Revision = run.idle, "rev-"+run.setup
+		with.Checks = []measure.Check{{Name: run.problem, OK: run.problem == ""}}
+		dirs = append(dirs, simulation{run: with, cpu: run.cpu, memory: 10 << 20}.write(t))
+	}
+	for _, dir := range dirs {
+		if err := Write(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := t.TempDir()
+	if err := Compare(dirs, out); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(textOf(document(t, filepath.Join(out, "comparison.html"))), "||", "|")
+	for _, want := range []string{
+		"|singleton, one instance (1×)|ring, one instance (1×)|", "CPU, together|0.30 cores|0.30 cores|+0 %|",
+		"Run ring-b (ring, one instance, repetition 1) is left out: the machine was not the bottleneck.",
+		`In no run of "singleton, one instance" was all well.`, "load factor 0.40, 1500 idle Websites",
+		"different revisions: rev-ring, rev-singleton.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the comparison does not say %q", want)
+		}
+	}
+	table, err := os.ReadFile(filepath.Join(out, "csv", "basic.csv"))
+	if err != nil || strings.Count(string(table), "\n") != 4 || !strings.Contains(string(table), "ring-b,ring,1,1,false,") {
+		t.Errorf("%v, basic.csv:\n%s\nwant a line for each run, with whether all was well", err, table)
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	if err := Write(t.TempDir()); err == nil {
 		t.Error("Write() of a directory without a run gave no error")

@@ -116,12 +116,18 @@ func (r *results) parameters() []parameter {
 		{"load", fmt.Sprintf("for %s (of %s), from %s", run.End.Sub(run.Start).Round(time.Second), run.Duration, run.Start.UTC().Format("2006-01-02 15:04:05 UTC"))},
 		{"emulated latency of the API", run.APILatency.String()},
 	}
-	if run.Workers > 0 {
-		all = append(all, parameter{"workers of each instance", fmt.Sprint(run.Workers)})
+	add := func(name string, is bool, value any) {
+		if is {
+			all = append(all, parameter{name, fmt.Sprint(value)})
+		}
 	}
-	if run.Machine != "" {
-		all = append(all, parameter{"machine", run.Machine})
-	}
+	add("workers of each instance", run.Workers > 0, run.Workers)
+	add("Websites before the load, which nobody touches", run.Idle > 0, run.Idle)
+	add("seed", run.Seed > 0, run.Seed)
+	add("lease duration", run.LeaseDuration > 0, run.LeaseDuration)
+	add("scraped every", run.ScrapeInterval > 0, run.ScrapeInterval)
+	add("machine", run.Machine != "", run.Machine)
+	add("revision", run.Revision != "", run.Revision)
 	return all
 }
 

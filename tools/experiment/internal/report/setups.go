@@ -10,6 +10,8 @@ import (
 // setups compares the setups of one scenario.
 type setups struct {
 	Scenario, Factor string
+	Idle             int
+	Notes            []string
 	Baseline         bool // there is a singleton to compare with
 	Columns          []string
 	Rows             []row
@@ -35,10 +37,10 @@ type shareRow struct {
 	Deviation float64
 }
 
-// compareSetups compares groups that differ in setup and number of instances only. The table has a line for each run.
-func compareSetups(groups []group) (setups, []figure, [][]string) {
+// compareSetups compares groups that differ in setup and number of instances only.
+func compareSetups(groups []group) (setups, []figure) {
 	first := groups[0]
-	s := setups{Scenario: first.Scenario, Factor: number(first.LoadFactor)}
+	s := setups{Scenario: first.Scenario, Factor: number(first.LoadFactor), Idle: first.Idle}
 	baseline := slices.IndexFunc(groups, func(g group) bool { return g.Setup == "singleton" })
 	s.Baseline = baseline >= 0 && len(groups) > 1
 	for _, g := range groups {
@@ -74,12 +76,12 @@ func compareSetups(groups []group) (setups, []figure, [][]string) {
 		}
 	}
 	if len(groups) == 1 {
-		return s, nil, measurementTable(groups)
+		return s, nil
 	}
 	return s, []figure{
 		stacked(groups, "cpu", "CPU, mean of the run", "cpu-mean"),
 		stacked(groups, "memory", "Memory, mean of the run", "memory"),
-	}, measurementTable(groups)
+	}
 }
 
 // stacked shows what operator and sharder need in each setup, one on the other.
