@@ -53,8 +53,8 @@ type Config struct {
 	WebhookHost string
 	// Verbosity is the level of the instances' logs.
 	Verbosity int
-	// RestartDelay is how long the restart of a process takes. Default: 1s.
-	RestartDelay time.Duration
+	// RestartDelay is how long the restart of a process takes, StopGrace how long it may take to end. Default: 1s, 30s.
+	RestartDelay, StopGrace time.Duration
 
 	// OnTargets is told the targets to scrape whenever they change, OnEvent what happens; both one call at a time. Required.
 	OnTargets func([]prom.Target)
@@ -79,7 +79,7 @@ type Fleet struct {
 	mu        sync.Mutex
 	accounts  map[types.NamespacedName]*rest.Config
 	started   map[string]int // instances of each component so far
-	instances []*Instance    // that are to run
+	instances []*Instance    // that are to run, or have not ended yet
 	all       []*Instance
 	problems  []string
 	pauses    map[int][]Pause // by process
@@ -92,6 +92,7 @@ type Pause struct{ From, To time.Time }
 func New(cfg Config) (*Fleet, error) {
 	cfg.WebhookHost = cmp.Or(cfg.WebhookHost, "127.0.0.1")
 	cfg.RestartDelay = cmp.Or(cfg.RestartDelay, restartDelay)
+	cfg.StopGrace = cmp.Or(cfg.StopGrace, stopGrace)
 	api, err := cfg.Cluster.Address()
 	if err != nil {
 		return nil, err
@@ -245,15 +246,17 @@ func (f *Fleet) run(p *tcpproxy.Proxy) {
 	})
 }
 
-// Stop ends an instance in good order.
-func (f *Fleet) Stop(i *Instance) error {
+// Stop ends an instance in good order. It is scraped until it has ended. That it has to be killed in the end is a problem.
+func (f *Fleet) Stop(i *Instance) {
+	if err := i.end(func(p *procs.Process) error { return p.Stop(f.cfg.StopGrace) }); err != nil {
+		f.unexpected(err.Error())
+	}
 	f.remove(i)
-	return i.end(func(p *procs.Process) error { return p.Stop(stopGrace) })
 }
 
 // Lose ends an instance with SIGKILL, for good.
 func (f *Fleet) Lose(i *Instance) error {
-	f.remove(i)
+	defer f.remove(i)
 	return i.end((*procs.Process).Kill)
 }
 
@@ -264,7 +267,7 @@ func (f *Fleet) remove(i *Instance) {
 	f.tellTargets()
 }
 
-// Instances returns the instances of a component that are to run, the oldest first.
+// Instances returns the instances of a component that are to run, or have not ended yet, the oldest first.
 func (f *Fleet) Instances(component string) []*Instance {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -286,7 +289,7 @@ func (f *Fleet) Close() error {
 	for _, i := range instances {
 		_ = i.end(func(*procs.Process) error { return nil }) // all of them together, below
 	}
-	err := f.group.Stop(stopGrace)
+	err := f.group.Stop(f.cfg.StopGrace)
 	f.endProxies()
 	f.proxies.Wait()
 	return err

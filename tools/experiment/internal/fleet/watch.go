@@ -42,7 +42,7 @@ func (f *Fleet) unexpected(problem string) {
 	f.problems = append(f.problems, problem)
 }
 
-// Problems returns what should not have happened: processes that ended without a fault.
+// Problems returns what should not have happened: processes that ended without a fault, or not when they were told to.
 func (f *Fleet) Problems() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -37,11 +37,9 @@ func (t *trial) rollingUpdate(ctx context.Context) error {
 			if err != nil {
 				return ignoreDone(ctx, fmt.Errorf("replace %s: %w", old.Name, err))
 			}
-			t.event("%s is ready, %s is told to end", replacement.Name, old.Name)
-			if err := t.fleet.Stop(old); err != nil {
-				return err
-			}
-			t.event("%s has ended, %.1f s after its successor was started", old.Name, time.Since(began).Seconds())
+			t.change("%s is ready, %s is told to end", replacement.Name, old.Name)
+			t.fleet.Stop(old)
+			t.change("%s has ended, %.1f s after its successor was started", old.Name, time.Since(began).Seconds())
 			if !sleep(ctx, pause) {
 				return nil
 			}
@@ -83,7 +81,7 @@ func (t *trial) chaos(ctx context.Context) error {
 
 // inflict has a fault happen to an instance, and heals it if that is not up to the instance itself.
 func (t *trial) inflict(ctx context.Context, fault scenario.Fault, i *fleet.Instance) error {
-	t.event("%s: %s", i.Name, fault.Kind)
+	t.change("%s: %s", i.Name, fault.Kind)
 	switch fault.Kind {
 	case scenario.Kill:
 		return i.Kill()
@@ -102,19 +100,19 @@ func (t *trial) inflict(ctx context.Context, fault scenario.Fault, i *fleet.Inst
 			if err != nil {
 				return fmt.Errorf("replace %s: %w", i.Name, err)
 			}
-			t.event("%s is ready in place of %s", replacement.Name, i.Name)
+			t.change("%s is ready in place of %s", replacement.Name, i.Name)
 		}
 		return nil
 	case scenario.Pause:
 		if err := i.Pause(); err != nil {
 			return err
 		}
-		defer t.event("%s goes on", i.Name)
+		defer t.change("%s goes on", i.Name)
 		sleep(ctx, fault.For)
 		return i.Resume()
 	case scenario.Blackhole:
 		i.Blackhole()
-		defer t.event("%s is connected again", i.Name)
+		defer t.change("%s is connected again", i.Name)
 		sleep(ctx, fault.For)
 		i.Unblock()
 		return nil
@@ -144,16 +142,14 @@ func (t *trial) autoscale(ctx context.Context) error {
 		if desired == len(instances) {
 			continue
 		}
-		t.event("%d instances instead of %d: the queue's p99 is %.3f s, its target %.3f s", desired, len(instances), value, autoscaleTarget)
+		t.change("%d instances instead of %d: the queue's p99 is %.3f s, its target %.3f s", desired, len(instances), value, autoscaleTarget)
 		for range desired - len(instances) {
 			if _, err := t.fleet.StartOperator(ctx); err != nil {
 				return ignoreDone(ctx, err)
 			}
 		}
 		for n := len(instances); n > desired; n-- {
-			if err := t.fleet.Stop(instances[n-1]); err != nil {
-				return err
-			}
+			t.fleet.Stop(instances[n-1])
 		}
 	}
 	return nil
