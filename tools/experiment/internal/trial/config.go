@@ -23,7 +23,8 @@ type Config struct {
 	Repeat int
 	Seed   uint64
 
-	// Dir gets everything that the run leaves behind. It must not have a run in it. Required.
+	// Dir gets everything that the run leaves behind. It must be empty, if it exists: what another run has left there would
+	// become a part of this one. Required.
 	Dir string
 	// Bin has the programs, Repo is the root of the repository, for its manifests; Self is this program, which is also the
 	// load generator. Required.
@@ -62,6 +63,9 @@ func (c *Config) complete() error {
 	}
 	if c.Dir == "" || c.Self == "" || c.Out == nil {
 		errs = append(errs, errors.New("Dir, Self and Out are required"))
+	}
+	if left, err := os.ReadDir(c.Dir); err == nil && len(left) > 0 {
+		errs = append(errs, fmt.Errorf("%s is not empty", c.Dir))
 	}
 	programs := []string{"webhosting-operator"}
 	if c.Setup == scenario.Ring {

@@ -127,10 +127,3 @@ func (t *trial) look(ctx context.Context, w *verify.World) (err error) {
 	}
 	return nil
 }
-
-// sortEvents brings the events into the order of time. Those after the load are not the run's.
-func (t *trial) sortEvents() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	slices.SortStableFunc(t.run.Events, func(a, b measure.Event) int { return a.At.Compare(b.At) })
-}

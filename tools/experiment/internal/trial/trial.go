@@ -41,6 +41,8 @@ type trial struct {
 
 	out     sync.Mutex // of what is printed
 	mu      sync.Mutex
+	events  []measure.Event
+	changed bool                     // instances, in the course of the run
 	targets map[string][]prom.Target // of the control plane, the fleet, the load and this process
 
 	background sync.WaitGroup
@@ -58,7 +60,9 @@ func Run(ctx context.Context, cfg Config) (_ *measure.Run, err error) {
 		cfg: cfg, monitor: host.NewMonitor(), registry: prometheus.NewRegistry(), targets: map[string][]prom.Target{}, end: func() {},
 		run: &measure.Run{
 			ID: string(uuid.NewUUID())[:8], Scenario: s.Name, Setup: cfg.Setup, Instances: s.Instances, Workers: s.Workers,
-			Repeat: cfg.Repeat, LoadFactor: s.Factor, ToTheLimit: s.ToTheLimit, APILatency: s.Latency, Duration: s.Duration, Machine: host.Describe(),
+			Repeat: cfg.Repeat, LoadFactor: s.Factor, ToTheLimit: s.ToTheLimit, Idle: s.Idle, Seed: cfg.Seed,
+			APILatency: s.Latency, Duration: s.Duration, LeaseDuration: s.LeaseDuration, ScrapeInterval: cfg.scrapeInterval(),
+			Machine: host.Describe(), Revision: revision(filepath.Join(cfg.Bin, "webhosting-operator")),
 		},
 	}
 	t.namespace = "experiment-" + t.run.ID
@@ -113,7 +117,7 @@ func (t *trial) prepare(ctx context.Context) (err error) {
 		Cluster: t.cluster, Installed: t.installed, Bin: t.cfg.Bin, Dir: t.cfg.Dir, Setup: t.cfg.Setup, WebhookHost: t.cfg.WebhookHost,
 		Workers: t.cfg.Scenario.Workers, LeaseDuration: t.cfg.Scenario.LeaseDuration, Latency: t.cfg.Scenario.Latency, Verbosity: t.cfg.Verbosity,
 		OnTargets: func(targets []prom.Target) { t.scrape("fleet", targets) },
-		OnEvent:   func(what string) { t.event("%s", what) },
+		OnEvent:   func(what string) { t.change("%s", what) },
 	}); err != nil {
 		return err
 	}
@@ -181,9 +185,13 @@ func (t *trial) loadIt(ctx context.Context) error {
 
 // watchLoad returns when the load is over.
 func (t *trial) watchLoad(ctx context.Context) error {
-	const every = 5 // seconds between two lines of progress
+	const (
+		every   = 5 // seconds between two lines of progress
+		silence = 30 * time.Second
+	)
 	var (
 		ticker = time.NewTicker(time.Second)
+		heard  = time.Now() // of the load generator, which may be slow to answer on a machine that is busy
 		before load.Status
 		broken time.Time // since then, the objectives have been found broken each time
 	)
@@ -197,8 +205,14 @@ func (t *trial) watchLoad(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		now, err := t.generator.status(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			heard = time.Now()
+		case time.Since(heard) > silence:
 			return err
+		default:
+			t.say("%v", err)
+			continue
 		}
 		if second%every == 0 {
 			t.progress(ctx, before, now, every*time.Second)
@@ -237,25 +251,17 @@ func (t *trial) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.sortEvents()
-	broken, err := t.whenBroken(ctx)
-	if err != nil {
+	t.run.Events, t.run.MembershipChanged = t.history()
+	if t.run.Outages, err = t.whenBroken(ctx); err != nil {
 		return err
 	}
-	t.run.Checks = append(t.run.Checks, broken)
+	for _, o := range t.run.Outages {
+		t.say("%s", describe(o, t.run.Start, t.run.Events))
+	}
 	if err := measure.Measure(ctx, t.live.source, t.run, read, t.cfg.Dir); err != nil {
 		return err
 	}
 	return t.run.Write(t.cfg.Dir)
-}
-
-// event notes something that happened on purpose, or because of it.
-func (t *trial) event(format string, args ...any) {
-	e := measure.Event{At: time.Now(), What: fmt.Sprintf(format, args...)}
-	t.mu.Lock()
-	t.run.Events = append(t.run.Events, e)
-	t.mu.Unlock()
-	t.say("%s", e.What)
 }
 
 // path returns a path in the directory of the run.
