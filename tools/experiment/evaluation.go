@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -27,8 +28,8 @@ DIR gets runs/, with a directory for each run, and comparison.html. A run that i
 that an evaluation that was interrupted goes on. Nothing else should run on the machine: the report says of each run whether
 the machine was the bottleneck.
 
---short carries out one run of basic, and of scale-out with one and two instances, for some seconds each. It shows that
-everything works, and says little about how well; so it is no failure when the machine was the bottleneck.
+--short carries out one run of basic in each setup, and of scale-out with one and two instances, for some seconds each. It
+shows that everything works, and says little about how well; so it is no failure when the machine was the bottleneck.
 
 More instances must carry more load, that is, their runs must go on for longer until the objectives are broken.
 
@@ -88,6 +89,10 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "%d of %d runs to go, which will take about %s, until %s\n", len(todo), len(planned), expected.Round(time.Minute),
 		time.Now().Add(expected).Format("15:04"))
 	for i, p := range todo {
+		// What was left by a run that was killed, or is to be carried out again, is no part of this one.
+		if err := os.RemoveAll(o.dir(p)); err != nil {
+			return err
+		}
 		fmt.Fprintf(out, "%s run %d of %d: ", time.Now().Format("15:04:05"), i+1, len(todo))
 		r, err := carryOut(ctx, trial.Config{
 			Scenario: p.Scenario, Setup: p.Setup, Repeat: p.Repeat, Seed: o.seed + uint64(p.Repeat) - 1,

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 
 func TestCommandLine(t *testing.T) {
 	bin := t.TempDir()
+	full := t.TempDir()
+	if err := os.Mkdir(filepath.Join(full, "tsdb"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		args   []string
 		status int
@@ -43,6 +47,7 @@ func TestCommandLine(t *testing.T) {
 		"impossible scenario": {args: []string{"run", "basic", "--duration=1s", "--instances=0"}, status: exitUsage, says: "0 instances"},
 		"never":               {args: []string{"run", "basic", "--repeat=0"}, status: exitUsage, says: "--repeat"},
 		"no programs":         {args: []string{"run", "basic", "--bin=" + bin, "--out=" + filepath.Join(bin, "out")}, status: exitUsage, says: "make build"},
+		"not empty":           {args: []string{"run", "basic", "--bin=" + bin, "--out=" + full}, status: exitUsage, says: full + " is not empty"},
 		"unknown setup":       {args: []string{"run", "basic", "--setup=none", "--bin=" + bin, "--out=" + filepath.Join(bin, "out")}, status: exitUsage, says: `"none"`},
 		"load, wrong":         {args: []string{"load", "--create=many", "--kubeconfig=/does/not/exist"}, status: exitUsage, says: "--create"},
 		"an argument":         {args: []string{"evaluation", "now"}, status: exitUsage, says: `"now"`},

@@ -43,8 +43,15 @@ func Evaluation(short bool) []Planned {
 	basic, scaleOut := all[Basic], all[ScaleOut]
 	basic.Name, scaleOut.Name = Basic, ScaleOut
 	if short {
-		basic.Duration, scaleOut.Duration = 20*time.Second, 30*time.Second
-		runs := []Planned{{basic, Ring, 1}}
+		basic.Duration, scaleOut.Duration = 15*time.Second, 30*time.Second
+		var runs []Planned
+		for _, setup := range Setups {
+			of := basic
+			if setup == Singleton {
+				of.Instances = 1
+			}
+			runs = append(runs, Planned{of, setup, 1})
+		}
 		for n := 1; n <= 2; n++ {
 			scaleOut.Instances = n
 			runs = append(runs, Planned{scaleOut, Ring, 1})
