@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,12 +121,16 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestEvents: events have numbers, and instances that come and go have no equal shares.
+// TestEvents: events have numbers, outages the events before them, and instances that come and go have no equal shares.
 func TestEvents(t *testing.T) {
 	run := basic("ring", 3, 0)
 	run.MembershipChanged = true
 	run.Events = []measure.Event{
 		{At: began.Add(-time.Second), What: "before the load"}, {At: began.Add(30 * time.Second), What: "kill <webhosting-operator-1>"},
+	}
+	run.Outages = []measure.Outage{
+		{What: "queue p99", From: 10 * time.Second, To: 12 * time.Second, Worst: 1.25},
+		{What: "latency p99", From: 31 * time.Second, To: 45 * time.Second, Worst: math.Inf(1)},
 	}
 	dir := simulation{run: run, sharders: 2, cpu: 0.1, memory: 20 << 20}.write(t)
 	if err := Write(dir); err != nil {
@@ -134,6 +139,13 @@ func TestEvents(t *testing.T) {
 	text := strings.ReplaceAll(textOf(document(t, filepath.Join(dir, "report.html"))), "||", "|")
 	if want := "|1|−0:01|before the load|2|0:30|kill <webhosting-operator-1>|"; !strings.Contains(text, want) {
 		t.Errorf("the report does not say %q: %s", want, text)
+	}
+	for _, want := range []string{
+		"|queue p99|0:10|2 s|1.25 s|before the load|", "|latency p99|0:31|14 s|beyond measure|kill <webhosting-operator-1>|",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report does not say %q: %s", want, text)
+		}
 	}
 	if strings.Contains(text, "Shares of the work") {
 		t.Error("shares of instances that came and went")

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -18,6 +19,7 @@ type runPage struct {
 	Verdicts   []verdict
 	Capacity   string
 	Events     []event
+	Outages    []outage
 	Load, Use  []picture
 	Shares     []share
 	Deviation  float64
@@ -37,6 +39,9 @@ type event struct {
 	At, What string
 }
 
+// outage is a time in which an objective was broken, with what had happened last before it.
+type outage struct{ What, From, For, Worst, After string }
+
 // Write makes plots and report.html of the run in dir.
 func Write(dir string) error {
 	r, err := readResults(dir)
@@ -44,7 +49,7 @@ func Write(dir string) error {
 		return err
 	}
 	page := runPage{
-		Title: r.title(), Run: r.run, Parameters: r.parameters(), Verdicts: r.verdicts(), Events: r.events(),
+		Title: r.title(), Run: r.run, Parameters: r.parameters(), Verdicts: r.verdicts(), Events: r.events(), Outages: r.outages(),
 		Usages: r.usages(), Trends: r.trends(), Queries: r.queries,
 	}
 	for _, v := range r.run.Verdicts {
@@ -156,6 +161,23 @@ func (r *results) events() []event {
 	var all []event
 	for i, e := range r.run.Events {
 		all = append(all, event{i + 1, clock(e.At.Sub(r.run.Start)), e.What})
+	}
+	return all
+}
+
+func (r *results) outages() []outage {
+	var all []outage
+	for _, o := range r.run.Outages {
+		shown := outage{What: o.What, From: clock(o.From), For: fmt.Sprintf("%.0f s", (o.To - o.From).Seconds()), Worst: quantity(o.Worst, "s")}
+		if o.Worst == math.MaxFloat64 {
+			shown.Worst = "beyond measure"
+		}
+		for _, e := range r.run.Events {
+			if e.At.Sub(r.run.Start) <= o.From {
+				shown.After = e.What
+			}
+		}
+		all = append(all, shown)
 	}
 	return all
 }
