@@ -31,8 +31,9 @@ DIR gets run.json (what was done, objectives and checks), report.html, csv/, plo
 
 With --kubeconfig, the run is in an existing cluster. It needs the rights of an administrator there. The processes still run
 on this machine, so the API server must be able to reach the sharders' webhook at --webhook-host. The manifests of the sharder
-and of the operator are applied; no other sharder or webhosting operator may run. The run's Websites are in a namespace of their
-own, which is deleted in the end, and so are those objects of the manifests that were not there before.
+and of the operator are applied, and change what is there already; no other sharder or webhosting operator may run, and nothing
+is done if one does. The run's Websites are in a namespace of their own, which is deleted in the end, and so are those objects of
+the manifests, and those Themes, that were not there before.
 
 With --prometheus, a server measures that scrapes what http://LISTEN/targets lists (http_sd_configs, every second or two, with
 honor_labels), and the API server in a job called "apiserver" with the label run_id, if its latency is to be known.

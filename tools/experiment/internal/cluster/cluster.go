@@ -60,6 +60,7 @@ type Cluster struct {
 	config *rest.Config
 	group  *procs.Group                 // nil if it was there before
 	added  []*unstructured.Unstructured // to one that was there before
+	made   []string                     // the Themes that were not there before
 }
 
 // Start starts a control plane, or connects to an existing one. It must be closed.

@@ -26,6 +26,9 @@ const deleteTimeout = 5 * time.Minute
 // Ring is the name of the operator's ClusterRing.
 const Ring = "webhosting"
 
+// sharderName is the name of the sharder's ServiceAccount, and of the Lease of its leader.
+const sharderName = "sharder"
+
 // fieldManager is who applies what an experiment needs.
 const fieldManager = "experiment"
 
@@ -47,7 +50,8 @@ var themes = map[string]v1alpha1.ThemeSpec{
 }
 
 // Install applies the manifests of the sharder and of the operator that are in the repository, except for what would run them
-// in the cluster, and makes some Themes. Without sharder, neither the sharder nor the ClusterRing are installed.
+// in the cluster, and makes some Themes. Without sharder, neither the sharder nor the ClusterRing are installed. Nothing is
+// changed in an existing control plane where others run.
 func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Installed, error) {
 	leftOut := []string{"Deployment", "Service", "PodDisruptionBudget", "Kustomization", "Website", "Theme"}
 	paths := []string{filepath.Join(repo, "examples", "webhosting", "config")}
@@ -65,21 +69,13 @@ func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Inst
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return rank(order, a.GetKind()) - rank(order, b.GetKind())
 	})
-	if !c.Own() {
-		if c.added, err = manifests.Missing(ctx, c.Config(), objects); err != nil {
-			return nil, err
-		}
-	}
-	if err := manifests.Apply(ctx, c.Config(), fieldManager, objects); err != nil {
-		return nil, err
-	}
 	installed := &Installed{}
 	for _, o := range objects {
 		if o.GetKind() != "ServiceAccount" {
 			continue
 		}
 		name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
-		if o.GetName() == "sharder" {
+		if o.GetName() == sharderName {
 			installed.Sharder = name
 		} else {
 			installed.Operator = name
@@ -87,6 +83,17 @@ func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Inst
 	}
 	if installed.Operator.Name == "" {
 		return nil, errors.New("the operator's manifests have no ServiceAccount")
+	}
+	if !c.Own() {
+		if err := c.alone(ctx, installed); err != nil {
+			return nil, err
+		}
+		if c.added, err = manifests.Missing(ctx, c.Config(), objects); err != nil {
+			return nil, err
+		}
+	}
+	if err := manifests.Apply(ctx, c.Config(), fieldManager, objects); err != nil {
+		return nil, err
 	}
 	if err := c.themes(ctx, installed); err != nil {
 		return nil, err
@@ -108,7 +115,11 @@ func (c *Cluster) themes(ctx context.Context, installed *Installed) error {
 	}
 	for name, spec := range themes {
 		theme := &v1alpha1.Theme{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
-		if _, err := client.WebhostingV1alpha1().Themes().Create(ctx, theme, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		_, err := client.WebhostingV1alpha1().Themes().Create(ctx, theme, metav1.CreateOptions{})
+		switch {
+		case err == nil:
+			c.made = append(c.made, name)
+		case !apierrors.IsAlreadyExists(err):
 			return fmt.Errorf("create Theme %s: %w", name, err)
 		}
 		installed.Themes = append(installed.Themes, name)
@@ -140,7 +151,7 @@ func (c *Cluster) CreateNamespace(ctx context.Context, name string, theme string
 }
 
 // Uninstall deletes what was not there before, from an existing control plane: the namespace with the Websites of the run,
-// the Themes, and what Install applied. Instances must have ended.
+// Themes, and what Install applied. Instances must have ended.
 func (c *Cluster) Uninstall(namespace string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
 	defer cancel()
@@ -149,7 +160,7 @@ func (c *Cluster) Uninstall(namespace string) error {
 		return err
 	}
 	errs := []error{c.deleteNamespace(ctx, namespace)}
-	for name := range themes {
+	for _, name := range c.made {
 		if err := web.WebhostingV1alpha1().Themes().Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, err)
 		}
