@@ -142,7 +142,11 @@ func (h *Handover) Run(ctx context.Context) error {
 	for i, c := range controlled {
 		enqueue := func(obj any) {
 			m, err := meta.Accessor(obj)
-			if err == nil && h.decide(m) == handOver {
+			if err != nil {
+				return
+			}
+			// Without the Lease nobody may know yet, but there may be no second event.
+			if d := h.decide(m); d == handOver || d == refuse {
 				queue.Add(stray{resource: i, key: cache.MetaObjectToName(m).String()})
 			}
 		}
