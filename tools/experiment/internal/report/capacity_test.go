@@ -103,8 +103,16 @@ func TestCompareCapacity(t *testing.T) {
 		}
 	}
 	out := t.TempDir()
-	if err := Compare(dirs, out); err != nil {
+	goals, err := Compare(dirs, out)
+	if err != nil {
 		t.Fatal(err)
+	}
+	var states []string
+	for _, g := range goals {
+		states = append(states, g.State+": "+g.Detail)
+	}
+	if diff := cmp.Diff([]string{"undecided: there are no runs with 5 instances", "missed: from 1 to 2; unknown: from 2 to 3", "met: "}, states); diff != "" {
+		t.Errorf("goals (-want +got):\n%s", diff)
 	}
 	page := document(t, filepath.Join(out, "comparison.html"))
 	want := []string{"scale-out-capacity", "scale-out-sli-queue", "scale-out-sli-reconciliation"}

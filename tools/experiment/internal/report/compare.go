@@ -15,6 +15,7 @@ import (
 
 // comparisonPage is what templates/comparison.html shows.
 type comparisonPage struct {
+	Goals    []Goal
 	Setups   []setups
 	ScaleOut []scaleOut
 	Runs     []runRow
@@ -31,12 +32,15 @@ type runRow struct {
 	Problems                              []string
 }
 
-// ScaleOut is the scenario whose runs are compared by their capacity.
-const ScaleOut = "scale-out"
+// Basic is the scenario that setups are judged by, and ScaleOut the one whose runs are compared by their capacity.
+const (
+	Basic    = "basic"
+	ScaleOut = "scale-out"
+)
 
 // Compare makes comparison.html in the directory out, with plots and CSV files: setups side by side for each scenario, and
-// the capacity over the number of instances.
-func Compare(dirs []string, out string) error {
+// the capacity over the number of instances. It returns the goals that the runs say something about.
+func Compare(dirs []string, out string) ([]Goal, error) {
 	var runs []*results
 	var errs []error
 	for _, dir := range dirs {
@@ -48,15 +52,15 @@ func Compare(dirs []string, out string) error {
 		runs = append(runs, r)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("compare runs: %w", err)
+		return nil, fmt.Errorf("compare runs: %w", err)
 	}
 	if len(runs) == 0 {
-		return errors.New("compare runs: there are none")
+		return nil, errors.New("compare runs: there are none")
 	}
 	page := comparisonPage{names: map[string]int{}}
 	for _, groups := range scenarios(groupsOf(runs)) {
 		if err := page.add(groups, out); err != nil {
-			return fmt.Errorf("compare runs: %w", err)
+			return nil, fmt.Errorf("compare runs: %w", err)
 		}
 	}
 	for _, g := range groupsOf(runs) {
@@ -67,7 +71,10 @@ func Compare(dirs []string, out string) error {
 	if revisions := revisions(runs); len(revisions) > 1 {
 		page.Notes = append(page.Notes, fmt.Sprintf("The runs are of programs of different revisions: %s.", strings.Join(revisions, ", ")))
 	}
-	return writePage(filepath.Join(out, "comparison.html"), "comparison.html", page)
+	if err := writeTable(filepath.Join(out, "csv", "goals.csv"), goalTable(page.Goals)); err != nil {
+		return nil, fmt.Errorf("compare runs: %w", err)
+	}
+	return page.Goals, writePage(filepath.Join(out, "comparison.html"), "comparison.html", page)
 }
 
 // revisions returns those of the programs that ran.
@@ -112,16 +119,21 @@ func (p *comparisonPage) add(groups []group, out string) error {
 	if groups[0].Scenario == ScaleOut {
 		s := scaleOut{}
 		s, figures, table = compareCapacity(counted)
+		p.Goals = append(p.Goals, s.goals...)
 		s.Notes = append(notes, s.Notes...)
 		p.ScaleOut = append(p.ScaleOut, s)
 		pictures = &p.ScaleOut[len(p.ScaleOut)-1].Pictures
 	} else {
 		s := setups{}
 		s, figures = compareSetups(counted)
+		if groups[0].Scenario == Basic {
+			p.Goals = append(p.Goals, setupGoals(counted)...)
+		}
 		s.Notes, table = notes, measurementTable(groups)
 		p.Setups = append(p.Setups, s)
 		pictures = &p.Setups[len(p.Setups)-1].Pictures
 	}
+	p.Goals = append(p.Goals, wellGoal(groups))
 	if err := writeTable(filepath.Join(out, "csv", name+".csv"), table); err != nil {
 		return err
 	}

@@ -173,8 +173,19 @@ func TestCompareSetups(t *testing.T) {
 		}
 	}
 	out := t.TempDir()
-	if err := Compare(dirs, out); err != nil {
+	goals, err := Compare(dirs, out)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Goal{
+		{Name: "basic: CPU, together, of the ring in comparison with the singleton", Target: "at most +10 %", Thesis: "+36 %", Measured: "+12.9 %", Spread: "+9.7 % to +16.1 %", State: Missed},
+		{Name: "basic: memory, together, of the ring in comparison with the singleton", Target: "at most +10 %", Thesis: "+41 %", Measured: "+25.0 %", State: Missed},
+		{Name: "basic: how far the share of an instance of the ring is from an equal one, at worst", Target: "at most 5.0 %", Thesis: "–", Measured: "0.0 %", State: Met},
+		{Name: "basic: CPU of the sharders in the last third of a run, in comparison with the first", Target: "at most +10 %", Thesis: "–", Measured: "+0.0 %", State: Met},
+		{Name: "basic: memory of the sharders in the last third of a run, in comparison with the first", Target: "at most +10 %", Thesis: "–", Measured: "+0.0 %", State: Met},
+		{Name: "basic: runs in which all objectives and checks held", Target: "all", Thesis: "–", Measured: "4 of 4", State: Met},
+	}, goals); diff != "" {
+		t.Errorf("goals (-want +got):\n%s", diff)
 	}
 	page := document(t, filepath.Join(out, "comparison.html"))
 	if diff := cmp.Diff([]string{"basic-cpu", "basic-memory"}, figureNames(page)); diff != "" {
@@ -185,7 +196,7 @@ func TestCompareSetups(t *testing.T) {
 		"|singleton, one instance (2×)|ring, 3 instances (2×)|",
 		"CPU, together|0.31 cores|0.30 cores to 0.32 cores|0.35 cores|+13 %|0.34 cores to 0.36 cores", // 0.31 + 2 × 0.02
 		"memory, together|40.0 MiB|", "50.0 MiB|+25 %",
-		"33.3 %, 33.3 %, 33.3 %",
+		"33.3 %, 33.3 %, 33.3 %", "|at most +10 %|+36 %|+12.9 %|+9.7 % to +16.1 %|✗ missed|",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the comparison does not say %q", want)
@@ -224,7 +235,7 @@ func TestCompareDoubtful(t *testing.T) {
 		}
 	}
 	out := t.TempDir()
-	if err := Compare(dirs, out); err != nil {
+	if _, err := Compare(dirs, out); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.ReplaceAll(textOf(document(t, filepath.Join(out, "comparison.html"))), "||", "|")
@@ -251,10 +262,10 @@ func TestReadErrors(t *testing.T) {
 	if err := Write(t.TempDir()); err == nil {
 		t.Error("Write() of a directory without a run gave no error")
 	}
-	if err := Compare([]string{t.TempDir()}, t.TempDir()); err == nil {
+	if _, err := Compare([]string{t.TempDir()}, t.TempDir()); err == nil {
 		t.Error("Compare() of a directory without a run gave no error")
 	}
-	if err := Compare(nil, t.TempDir()); err == nil {
+	if _, err := Compare(nil, t.TempDir()); err == nil {
 		t.Error("Compare() of nothing gave no error")
 	}
 }

@@ -17,6 +17,7 @@ type scaleOut struct {
 	Rows     []capacityRow
 	Notes    []string
 	Pictures []picture
+	goals    []Goal
 }
 
 type capacityRow struct {
@@ -52,7 +53,9 @@ func churn(c Capacity) float64   { return c.Churn }
 func compareCapacity(groups []group) (scaleOut, []figure, [][]string) {
 	s := scaleOut{Setup: groups[0].Setup}
 	var all []capacities
+	doubtful := map[int]bool{}
 	for _, g := range groups {
+		doubtful[g.Instances] = g.doubtful
 		var of capacities
 		for _, r := range g.runs {
 			if c, ok := r.capacity(); ok {
@@ -109,6 +112,7 @@ func compareCapacity(groups []group) (scaleOut, []figure, [][]string) {
 			})
 		}
 	}
+	s.goals = capacityGoals(all, doubtful)
 	figures := []figure{
 		slis(groups, "sli-queue", "SLI 1, cumulative, by the number of instances", "latency-queue-cumulative"),
 		slis(groups, "sli-reconciliation", "SLI 2, cumulative, by the number of instances", "latency-reconciliation-cumulative"),
