@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,8 +25,9 @@ compare what comes of it. The setups and the numbers of instances take turns, so
 all of them.
 
 DIR gets runs/, with a directory for each run, and comparison.html. A run that is there already is not carried out again, so
-that an evaluation that was interrupted goes on. Nothing else should run on the machine: the report says of each run whether
-the machine was the bottleneck.
+that an evaluation that was interrupted goes on, unless it had other parameters. When runs are of programs of different
+revisions, the comparison says so. Nothing else should run on the machine: the report says of each run whether the machine was
+the bottleneck.
 
 --short carries out one run of basic in each setup, and of scale-out with one and two instances, for some seconds each. It
 shows that everything works, and says little about how well; so it is no failure when the machine was the bottleneck.
@@ -78,9 +81,14 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 	for _, p := range planned {
 		dirs = append(dirs, o.dir(p))
 		r, err := measure.ReadRun(o.dir(p))
-		if err == nil && (!o.redo || r.OK()) {
-			failed = errors.Join(failed, o.judge(p, r))
-			continue
+		if err == nil {
+			if other := differs(p, o.seedOf(p), r); other != "" {
+				fmt.Fprintf(out, "%s is carried out again: %s\n", p.Name(), other)
+			} else if !o.redo || r.OK() {
+				fmt.Fprintf(out, "%s is there already: run %s of %s, revision %s\n", p.Name(), r.ID, r.Start.Local().Format(time.DateTime), cmp.Or(r.Revision, "unknown"))
+				failed = errors.Join(failed, o.judge(p, r))
+				continue
+			}
 		}
 		todo = append(todo, p)
 		expected += p.Expected()
@@ -94,7 +102,7 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "%s run %d of %d: ", time.Now().Format("15:04:05"), i+1, len(todo))
 		r, err := carryOut(ctx, trial.Config{
-			Scenario: p.Scenario, Setup: p.Setup, Repeat: p.Repeat, Seed: o.seed + uint64(p.Repeat) - 1,
+			Scenario: p.Scenario, Setup: p.Setup, Repeat: p.Repeat, Seed: o.seedOf(p),
 			Dir: o.dir(p), Bin: o.bin, Repo: o.repo, Self: o.self, Out: out,
 		})
 		if err != nil {
@@ -119,6 +127,35 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 // dir returns the directory of a run.
 func (o *evaluationOptions) dir(p scenario.Planned) string {
 	return filepath.Join(o.out, "runs", p.Name())
+}
+
+// seedOf returns the seed of a run: repetitions have different ones.
+func (o *evaluationOptions) seedOf(p scenario.Planned) uint64 { return o.seed + uint64(p.Repeat) - 1 }
+
+// differs says in what a run that was carried out is another one than planned.
+func differs(p scenario.Planned, seed uint64, r *measure.Run) string {
+	s := p.Scenario
+	var all []string
+	for _, parameter := range []struct {
+		name      string
+		was, want any
+	}{
+		{"scenario", r.Scenario, s.Name},
+		{"setup", r.Setup, p.Setup},
+		{"instances", r.Instances, s.Instances},
+		{"workers", r.Workers, s.Workers},
+		{"load factor", r.LoadFactor, s.Factor},
+		{"duration", r.Duration, s.Duration},
+		{"idle Websites", r.Idle, s.Idle},
+		{"latency", r.APILatency, s.Latency},
+		{"lease duration", r.LeaseDuration, s.LeaseDuration},
+		{"seed", r.Seed, seed},
+	} {
+		if parameter.was != parameter.want {
+			all = append(all, fmt.Sprintf("%s %v instead of %v", parameter.name, parameter.was, parameter.want))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // judge returns an error if not all was well in a run.
