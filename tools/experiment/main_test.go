@@ -7,14 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 	"github.com/clusterring/clusterring/tools/experiment/internal/verify"
+	"github.com/clusterring/clusterring/tools/experiment/queries"
 )
 
 // TestMain lets the test binary be the load generator, which 'experiment run' starts as a process of its own.
@@ -64,6 +67,23 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+// TestObjective: the load generator and the query mean the same by being late.
+func TestObjective(t *testing.T) {
+	all, err := measure.ReadQueries(queries.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range all {
+		if q.Name == "latency-reconciliation" {
+			if q.SLO == nil || *q.SLO != load.Objective.Seconds() {
+				t.Errorf("the objective of %s is %v, that of the load %s", q.Name, q.SLO, load.Objective)
+			}
+			return
+		}
+	}
+	t.Error("there is no query for the time that reconciliation takes")
+}
+
 // programs builds what a run needs and returns the directory with it.
 func programs(t *testing.T) (bin, repo string) {
 	t.Helper()
@@ -97,33 +117,10 @@ func TestRun(t *testing.T) {
 	bin, repo := programs(t)
 	dir := filepath.Join(t.ArtifactDir(), "run")
 	args := []string{"run", "basic", "--duration=15s", "--load-factor=0.2", "--bin=" + bin, "--repo=" + repo, "--out=" + dir}
-	var out bytes.Buffer
-	status := runCommand(t.Context(), args, &out, &out)
-	t.Logf("%s", &out)
-	if status != exitOK && status != exitBroken {
-		t.Fatalf("exit status %d", status)
-	}
-	r, err := measure.ReadRun(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range r.Checks {
-		if !c.OK && c.Name != verify.Machine {
-			t.Errorf("%s: %s", c.Name, c.Detail)
-		}
-	}
-	for _, v := range r.Verdicts {
-		if !v.OK && strings.Contains(v.Detail, "no data") {
-			t.Errorf("%s: %s", v.Name, v.Detail)
-		}
-	}
-	if len(r.Verdicts) < 4 || len(r.Checks) < 6 {
-		t.Errorf("%d verdicts and %d checks", len(r.Verdicts), len(r.Checks))
-	}
+	r := carriedOut(t, args, dir)
 	if took := r.End.Sub(r.Start); took < 14*time.Second || took > 20*time.Second {
 		t.Errorf("the load went on for %s", took)
 	}
-	nothingLeft(t, dir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +132,38 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff([]string{"csv", "logs", "plots", "report.html", "run.json"}, names); diff != "" {
 		t.Errorf("left behind (-want +got):\n%s", diff)
 	}
+}
+
+// carriedOut carries out a run that leaves its directory, and returns it. All must be well in it; only if the machine was too
+// slow, what takes time may have taken too long.
+func carriedOut(t *testing.T, args []string, dir string) *measure.Run {
+	t.Helper()
+	var out bytes.Buffer
+	status := runCommand(t.Context(), args, &out, &out)
+	t.Logf("%s", &out)
+	if status != exitOK && status != exitBroken {
+		t.Fatalf("exit status %d", status)
+	}
+	r, err := measure.ReadRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := slices.ContainsFunc(r.Checks, func(c measure.Check) bool { return c.Name == verify.Machine && !c.OK })
+	for _, c := range r.Checks {
+		if !c.OK && !(slow && (c.Name == verify.Machine || c.Name == verify.InTime)) {
+			t.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
+	for _, v := range r.Verdicts {
+		if !v.OK && (!slow || strings.Contains(v.Detail, "no data")) {
+			t.Errorf("%s is %v, its objective %v: %s", v.Name, v.Value, v.SLO, v.Detail)
+		}
+	}
+	if len(r.Verdicts) < 4 || len(r.Checks) < 8 {
+		t.Errorf("%d verdicts and %d checks", len(r.Verdicts), len(r.Checks))
+	}
+	nothingLeft(t, dir)
+	return r
 }
 
 // TestInterrupted interrupts a run in the midst of the load.

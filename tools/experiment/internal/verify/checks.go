@@ -19,6 +19,9 @@ import (
 // Machine is the name of the check that the machine was fast enough for what was asked of it.
 const Machine = "the machine was not the bottleneck"
 
+// InTime is the name of the check that the changes were ready in time, also those at the end of the load.
+const InTime = "99 % of the changes were ready in time, the last ones included"
+
 const (
 	// tolerance is how much of the load may be missing, mayBeLate the share of the changes that may be late: the objective is
 	// one for 99 % of them.
@@ -38,8 +41,7 @@ func All(w World) []measure.Check {
 		check("no process ended by itself, and each did when it was told to", w.Problems, ""),
 	}
 	if !w.ToTheLimit {
-		checks = append(checks, check(fmt.Sprintf("99 %% of the changes were ready within %s, the last ones included", load.Objective), late(w),
-			fmt.Sprintf("%d of %d were not", w.Load.Late, w.Load.Reconciled)))
+		checks = append(checks, check(InTime, late(w), fmt.Sprintf("%d of %d took longer than %s", w.Load.Late, w.Load.Reconciled, load.Objective)))
 	}
 	checks = append(checks, Settled(w)...)
 	return append(checks, oneWorker(w))
@@ -117,7 +119,7 @@ func late(w World) []string {
 	if float64(n) <= mayBeLate*float64(all) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%d of %d were not, %d of them never", n, all, w.Load.Unfinished)}
+	return []string{fmt.Sprintf("%d of %d took longer than %s, %d of them were never ready", n, all, load.Objective, w.Load.Unfinished)}
 }
 
 func lost(w World) []string {
