@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
 )
@@ -60,7 +63,7 @@ func (w *World) sayState() {
 
 var errFamily = errors.New("not with its owner")
 
-// well returns what is not as it is to be: every object at the shard that the ring gives it to, known and worked on there,
+// well returns what is not as it is to be: every shard marked as ready, every object at the shard that the ring gives it to, known and worked on there,
 // and every child with its owner.
 func (w *World) well() error {
 	var members []ring.Member
@@ -72,6 +75,13 @@ func (w *World) well() error {
 	r, err := ring.New(members...)
 	if err != nil {
 		return err
+	}
+	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
+		lease := &unstructured.Unstructured{Object: content}
+		state := lease.GetLabels()[v1alpha1.LabelState]
+		if slices.Contains(members, ring.Member{Name: lease.GetName()}) && state != string(membership.StateReady) {
+			return fmt.Errorf("%s is marked %q", lease.GetName(), state)
+		}
 	}
 	at := map[string]string{}
 	for _, content := range w.server.Objects(mains.GroupResource()) {
