@@ -15,8 +15,23 @@ import (
 // idleRate is how many idle Websites are created per second, which costs a machine with two cores less than all it has.
 const idleRate = 25
 
+// quiet is how long nothing happens between the idle Websites and the load: so long that all processes were scraped, and what
+// they count since the load began has none of what was before.
+const quiet = 10 * time.Second
+
+func rest(ctx context.Context) error {
+	select {
+	case <-time.After(quiet):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
 // createIdle creates the idle Websites and returns when all are ready. None of that is measured.
 func (l *Load) createIdle(ctx context.Context, lister weblisters.WebsiteLister) error {
+	if l.cfg.Idle == 0 {
+		return nil
+	}
 	ticker := time.NewTicker(time.Second / idleRate)
 	defer ticker.Stop()
 	for range l.cfg.Idle {
@@ -41,7 +56,7 @@ func (l *Load) createIdle(ctx context.Context, lister weblisters.WebsiteLister) 
 			}
 		}
 		if ready >= l.cfg.Idle {
-			return nil
+			return rest(ctx)
 		}
 		select {
 		case <-ticker.C:
