@@ -26,14 +26,23 @@ const around = 20 * time.Second
 func (p Planned) Expected() time.Duration {
 	d := p.Scenario.Duration
 	if p.Scenario.ToTheLimit {
-		d = min(d, d*time.Duration(p.Scenario.Instances)/time.Duration(mostInstances)+d/10)
+		d = min(d, reached(d)*time.Duration(p.Scenario.Instances)/time.Duration(mostInstances)+d/10)
 	}
-	return d + around
+	return d + around + time.Duration(p.Scenario.Idle)*time.Second/idleRate
 }
+
+// reached is when the load should be all that the most instances can carry. The rest is head-room, without which a run that
+// comes near to it would find no limit.
+func reached(d time.Duration) time.Duration { return d * 7 / 8 }
 
 const (
 	mostInstances = 5
 	repeats       = 3
+	// idle is how many idle Websites there are in basic. Without them, the objects are so few that setups are compared by what
+	// processes need for themselves.
+	idle = 1500
+	// idleRate is how many of them are created per second, about.
+	idleRate = 25
 )
 
 // Evaluation returns the runs of the evaluation: basic in all setups, and scale-out with one to five instances, all of them
@@ -58,6 +67,7 @@ func Evaluation(short bool) []Planned {
 		}
 		return runs
 	}
+	basic.Idle = idle
 	var once []Planned
 	for n := range mostInstances {
 		scaleOut.Instances = n + 1

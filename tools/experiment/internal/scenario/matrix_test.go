@@ -11,7 +11,7 @@ func TestEvaluation(t *testing.T) {
 		runs     int
 		min, max time.Duration
 	}{
-		"full":  {runs: 24, min: 40 * time.Minute, max: 70 * time.Minute},
+		"full":  {runs: 24, min: 60 * time.Minute, max: 85 * time.Minute},
 		"short": {short: true, runs: 5, min: time.Minute, max: 3 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -21,6 +21,9 @@ func TestEvaluation(t *testing.T) {
 				total += p.Expected()
 				if err := p.Scenario.Validate(); err != nil {
 					t.Errorf("%s: %v", p.Name(), err)
+				}
+				if p.Scenario.Name == Basic && (p.Scenario.Idle > 1000) == tc.short {
+					t.Errorf("%s: %d idle Websites", p.Name(), p.Scenario.Idle)
 				}
 				if p.Setup == Singleton && p.Scenario.Instances != 1 {
 					t.Errorf("%s: a singleton works alone", p.Name())

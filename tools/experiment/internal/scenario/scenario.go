@@ -66,7 +66,7 @@ var all = map[string]Scenario{
 	ScaleOut: {
 		About:  "10 Websites created per second, each mutated twice a minute: at which load do the objectives break?",
 		Create: Constant(10), Mutate: Constant(1. / 30),
-		Instances: 5, Workers: 2, Factor: 0.28, Duration: 4*time.Minute + 40*time.Second, Latency: 55 * time.Millisecond, ToTheLimit: true,
+		Instances: 5, Workers: 2, Factor: 0.32, Duration: 5*time.Minute + 20*time.Second, Latency: 55 * time.Millisecond, ToTheLimit: true,
 	},
 	RollingUpdate: {
 		About:  "the load of basic, while all operators and then all sharders are replaced one after the other",
