@@ -120,6 +120,12 @@ type measurement struct {
 	overhead bool
 }
 
+// The measurements of how far the instance that is off the most is from an equal share.
+const (
+	offWebsites = "furthest from an equal share of the Websites"
+	offWork     = "furthest from an equal share of the work"
+)
+
 // measurements are what setups are compared by, in the order in which they are shown.
 func measurements() []measurement {
 	jobs := func(query, job string) func(*results) float64 {
@@ -132,6 +138,14 @@ func measurements() []measurement {
 		return func(r *results) float64 {
 			if v, ok := r.instant(query, labels); ok {
 				return v
+			}
+			return math.NaN()
+		}
+	}
+	deviation := func(query string) func(*results) float64 {
+		return func(r *results) float64 {
+			if shares, deviation := r.shares(query); len(shares) > 1 {
+				return deviation
 			}
 			return math.NaN()
 		}
@@ -157,12 +171,8 @@ func measurements() []measurement {
 		{"time in the queue, p99", "s", instant("latency-queue", nil), false},
 		{"reconciliation, p99", "s", instant("latency-reconciliation", nil), false},
 		{"creating a Website, p99", "s", instant("latency-websites", model.Metric{"verb": "POST"}), false},
-		{"furthest from an equal share", "share", func(r *results) float64 {
-			if shares, deviation := r.shares(); len(shares) > 1 {
-				return deviation
-			}
-			return math.NaN()
-		}, false},
+		{offWebsites, "share", deviation(websiteShares), false},
+		{offWork, "share", deviation(workShares), false},
 		{"CPU of the machine in use", "share", all("host-cpu"), false},
 	}
 }

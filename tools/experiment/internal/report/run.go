@@ -58,7 +58,7 @@ func Write(dir string) error {
 	for _, c := range r.run.Checks {
 		page.judge(c.OK)
 	}
-	if page.Shares, page.Deviation = r.shares(); len(page.Shares) < 2 {
+	if page.Shares, page.Deviation = r.shares(workShares); len(page.Shares) < 2 {
 		page.Shares = nil
 	}
 	if c, ok := r.capacity(); ok && !c.AtLeast && r.run.ToTheLimit {

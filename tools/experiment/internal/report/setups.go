@@ -46,7 +46,7 @@ func compareSetups(groups []group) (setups, []figure) {
 	for _, g := range groups {
 		s.Columns = append(s.Columns, fmt.Sprintf("%s (%d×)", g.name(), len(g.runs)))
 		for _, r := range g.runs {
-			if shares, deviation := r.shares(); len(shares) > 1 {
+			if shares, deviation := r.shares(workShares); len(shares) > 1 {
 				s.Shares = append(s.Shares, shareRow{g.name(), r.run.Repeat, shares, deviation})
 			}
 		}

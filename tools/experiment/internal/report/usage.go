@@ -121,17 +121,23 @@ type share struct {
 	Share float64
 }
 
-// shares returns each instance's part of the reconciliations, and how far the one that is off the most is from an equal part,
-// in relation to it. There is nothing to say when instances came and went.
-func (r *results) shares() (all []share, deviation float64) {
+// What is divided among the instances, by query.
+const (
+	workShares    = "work-by-instance"
+	websiteShares = "websites-by-instance"
+)
+
+// shares returns each instance's part in the end, and how far the one that is off the most is from an equal part, in relation
+// to it. There is nothing to say when instances came and went.
+func (r *results) shares(query string) (all []share, deviation float64) {
 	if r.run.MembershipChanged {
 		return nil, 0
 	}
 	sum := 0.0
-	for _, s := range r.sorted("work-by-instance") {
-		if len(s.Values) > 0 {
-			all = append(all, share{instanceOf(s), float64(s.Values[0].Value)})
-			sum += float64(s.Values[0].Value)
+	for _, s := range r.sorted(query) {
+		if v, ok := at(s, math.MaxInt64); ok {
+			all = append(all, share{instanceOf(s), v})
+			sum += v
 		}
 	}
 	for i := range all {
