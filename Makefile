@@ -16,6 +16,8 @@ DEMO_FLAGS ?=
 COUNT ?= 1
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
+# How long the simulation runs.
+SOAK ?= 1h
 
 TOOLS := bin/tools
 MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment
@@ -81,6 +83,11 @@ test-integration: build ## Run the tests that need the embedded control plane.
 .PHONY: test-faults
 test-faults: build ## Kill, hang and cut off real processes, COUNT (1) times in a row. RUN picks tests.
 	hack/test-faults.sh $(COUNT) $(if $(filter-out .,$(RUN)),'$(RUN)')
+
+.PHONY: soak
+soak: ## Simulate systems with faults for SOAK (1h), each schedule from a seed of its own.
+	go test -c -o bin/sim.test ./internal/sim
+	bin/sim.test -test.run '^TestSchedules$$' -test.timeout 0 -sim.for $(SOAK)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s). RUN picks targets.
