@@ -115,7 +115,8 @@ func (o *evaluationOptions) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("compare the runs: %w", err)
 	}
 	for _, g := range goals {
-		fmt.Fprintf(out, "  %-9s %s: %s %s, to be %s\n", g.State, g.Name, g.Measured, parenthesized(g.Spread), g.Target)
+		measured := strings.TrimSpace(g.Measured + " " + parenthesized(g.Spread))
+		fmt.Fprintf(out, "  %-9s %s: %s, to be %s %s\n", g.State, g.Name, measured, g.Target, parenthesized(g.Detail))
 		if g.State == report.Missed && (!o.short || g.Name == report.Growth) {
 			failed = errors.Join(failed, fmt.Errorf("%s: %s, to be %s: %w", g.Name, g.Measured, g.Target, errBroken))
 		}
