@@ -13,6 +13,7 @@ import (
 	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
 	"github.com/clusterring/clusterring/tools/experiment/internal/host"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
+	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
 )
 
 var start = time.Unix(1_700_000_000, 0)
@@ -150,6 +151,33 @@ func TestChecks(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, failed, cmp.Comparer(func(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) })); diff != "" {
 				t.Errorf("checks that fail (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestExcused(t *testing.T) {
+	verdicts := []measure.Verdict{{Name: "held", SLO: 1, Value: 0.5, OK: true}, {Name: "broken", SLO: 1, Value: 2}, {Name: "no data", SLO: 1}}
+	for name, tc := range map[string]struct {
+		fast    bool
+		excused []string
+		ok      bool // apart from what there is no data of
+	}{
+		"fast": {fast: true},
+		"slow": {excused: []string{Machine, Asked, InTime, "broken"}, ok: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := &measure.Run{Verdicts: verdicts, Checks: []measure.Check{{Name: Machine, OK: tc.fast}, {Name: InTime}}}
+			got := Excused(run)
+			if diff := cmp.Diff(tc.excused, got); diff != "" {
+				t.Errorf("excused (-want +got):\n%s", diff)
+			}
+			if run.OK(got...) {
+				t.Error("all is well without data")
+			}
+			run.Verdicts = verdicts[:2]
+			if ok := run.OK(got...); ok != tc.ok {
+				t.Errorf("with data all is well: %t, want %t", ok, tc.ok)
 			}
 		})
 	}
