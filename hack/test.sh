@@ -11,7 +11,8 @@ alone='/(internal/e2e|examples/[a-z-]+)$'
 mapfile -t together < <(go list ./... | grep -vE "${alone}")
 mapfile -t one_by_one < <(go list ./... | grep -E "${alone}")
 go test -json -race -p 2 -timeout 20m "${together[@]}" || status=1
-go test -json -race -p 1 -timeout 40m "${one_by_one[@]}" || status=1
+# Faults on real processes are a soak of their own: make test-faults.
+go test -json -race -p 1 -timeout 40m -skip '^TestFault' "${one_by_one[@]}" || status=1
 
 # The control plane itself is not compiled with the race detector, which would take as long as its first build again.
 go -C tools/devcluster test -json -timeout 20m ./... || status=1

@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -49,7 +51,14 @@ func TestExistingCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	theme := &v1alpha1.Theme{ObjectMeta: metav1.ObjectMeta{Name: "experiment-blue"}, Spec: v1alpha1.ThemeSpec{Color: "navy", FontFamily: "serif"}}
-	if _, err := versioned.NewForConfigOrDie(existing.Config()).WebhostingV1alpha1().Themes().Create(t.Context(), theme, metav1.CreateOptions{}); err != nil {
+	themes := versioned.NewForConfigOrDie(existing.Config()).WebhostingV1alpha1().Themes()
+	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		_, err := themes.Create(ctx, theme, metav1.CreateOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, nil // the API server does not serve the new kind yet
+		}
+		return err == nil, err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	before := inventory(t, existing.Config())
