@@ -69,7 +69,7 @@ modules: ## Download all modules, for working without a network afterwards.
 ##@ Test
 
 .PHONY: test
-test: build $(TOOLS)/gotestsum ## Run all tests of all modules, the main module's with the race detector.
+test: build $(TOOLS)/gotestsum ## Run the tests of all modules but the soaks, the main module's with the race detector.
 	$(TOOLS)/gotestsum --format standard-quiet --raw-command -- hack/test.sh
 
 .PHONY: test-unit
