@@ -61,12 +61,12 @@ var all = map[string]Scenario{
 	Basic: {
 		About:  "12 Websites created, 2 deleted per second, each mutated once a minute: what do the setups need?",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Factor: 0.4, Duration: 90 * time.Second,
+		Instances: 3, Factor: 0.33, Duration: 90 * time.Second,
 	},
 	ScaleOut: {
 		About:  "10 Websites created per second, each mutated twice a minute: at which load do the objectives break?",
 		Create: Constant(10), Mutate: Constant(1. / 30),
-		Instances: 5, Workers: 2, Factor: 0.32, Duration: 5*time.Minute + 20*time.Second, Latency: 55 * time.Millisecond, ToTheLimit: true,
+		Instances: 5, Workers: 2, Factor: 0.29, Duration: 5*time.Minute + 20*time.Second, Latency: 60 * time.Millisecond, ToTheLimit: true,
 	},
 	RollingUpdate: {
 		About:  "the load of basic, while all operators and then all sharders are replaced one after the other",
