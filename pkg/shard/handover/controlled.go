@@ -194,12 +194,16 @@ func (h *Handover) letGoOfStray(ctx context.Context, c Controlled, key string) (
 	if err != nil {
 		return false, err
 	}
-	if metav1.GetControllerOfNoCopy(obj) == nil {
+	controller := metav1.GetControllerOfNoCopy(obj)
+	if controller == nil {
 		return false, nil // not a controlled object; it may be a main one
 	}
 	if d := h.decide(obj); d != handOver {
 		return d == refuse, nil
 	}
+	// An owner that arrives from now on waits until the request has ended: HandOver looks for it later than here.
+	h.leaving.Store(&controller.UID)
+	defer h.leaving.Store(nil)
 	if here, known := c.ownerHere(obj); here || !known {
 		return true, nil
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -21,6 +23,9 @@ const (
 	familyAttempts = 20
 	familyPause    = 50 * time.Millisecond
 )
+
+// errNotSynced says that it is not known yet what an owner controls.
+var errNotSynced = errors.New("the informer of the controlled resource has not synced")
 
 // Config says whose objects are handed over.
 type Config struct {
@@ -38,6 +43,9 @@ type Handover struct {
 	mu         sync.RWMutex
 	controlled []Controlled
 	running    bool // Run was called
+
+	// leaving is the owner of the controlled object that Run lets go of at this moment, because the owner is not here.
+	leaving atomic.Pointer[types.UID]
 }
 
 // New returns a Handover. The error names everything that is wrong with the config.
@@ -80,6 +88,9 @@ func (h *Handover) HandOver(ctx context.Context, obj metav1.Object, patch PatchF
 	case refuse:
 		return true, fmt.Errorf("work on %s: %w", klog.KObj(obj), lease.ErrNotHeld)
 	case work:
+		if h.isLeaving(obj.GetUID()) {
+			return true, fmt.Errorf("work on %s: it has just arrived, and the shard is about to let go of what it controls", klog.KObj(obj))
+		}
 		return false, nil
 	}
 	logger := klog.FromContext(ctx)
@@ -96,6 +107,12 @@ func (h *Handover) HandOver(ctx context.Context, obj metav1.Object, patch PatchF
 	}
 	logger.V(2).Info("Object handed over", "object", klog.KObj(obj), "ring", h.ring)
 	return true, nil
+}
+
+// isLeaving says that a controlled object of the owner is being let go of without it.
+func (h *Handover) isLeaving(owner types.UID) bool {
+	leaving := h.leaving.Load()
+	return leaving != nil && *leaving == owner
 }
 
 // A decision is what to do with an object, by its labels.
@@ -142,6 +159,9 @@ func (h *Handover) tryLetGoOfFamily(ctx context.Context, owner metav1.Object) er
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, controlled := range h.controlled {
+		if !controlled.Informer.HasSynced() {
+			return errNotSynced // There may be more than the cache has.
+		}
 		objs, err := controlled.of(owner)
 		if err != nil {
 			return err

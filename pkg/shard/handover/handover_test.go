@@ -57,6 +57,14 @@ func object(name, version string, labels ...string) *corev1.ConfigMap {
 	return obj
 }
 
+// filled is an informer whose store the test fills.
+type filled struct {
+	cache.SharedIndexInformer
+	unsynced bool
+}
+
+func (f filled) HasSynced() bool { return !f.unsynced }
+
 func controlledBy(obj, owner *corev1.ConfigMap) *corev1.ConfigMap {
 	obj.OwnerReferences = []metav1.OwnerReference{
 		{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true)},
@@ -165,6 +173,7 @@ func TestFamilyLeavesBeforeTheOwner(t *testing.T) {
 		children  []*corev1.ConfigMap
 		answers   map[string][]error
 		later     *corev1.ConfigMap // arrives in the cache after 100ms
+		unsynced  bool              // the informer has not listed yet
 		wantErr   bool
 		wantCalls []string
 	}{
@@ -202,6 +211,7 @@ func TestFamilyLeavesBeforeTheOwner(t *testing.T) {
 			answers:  map[string][]error{"c1": {conflict}},
 			wantErr:  true, wantCalls: slices.Repeat([]string{"c1@1"}, familyAttempts),
 		},
+		"not listed yet": {unsynced: true, wantErr: true},
 		"one is refused": {
 			children: []*corev1.ConfigMap{controlledBy(object("c1", "1", shardLabel+"=a"), owner)},
 			answers:  map[string][]error{"c1": {lease.ErrNotHeld}},
@@ -212,7 +222,7 @@ func TestFamilyLeavesBeforeTheOwner(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHandover(t, true)
 				r := recorder{errs: tc.answers}
-				informer := cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{})
+				informer := filled{cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{}), tc.unsynced}
 				err := h.Controls(Controlled{
 					Informer: informer, Owners: []cache.SharedIndexInformer{informer},
 					Patch: func(string) PatchFunc { return r.patch },

@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoinformers "k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -80,5 +82,55 @@ func TestStrayIsNotForgotten(t *testing.T) {
 		cancel()
 		<-done
 		factory.Shutdown()
+	})
+}
+
+// TestOwnerArrivesWhileAStrayLeaves: a shard is about to let go of a child whose owner is elsewhere, and the owner comes. Nobody
+// works on it before the child has gone, or it would go from under the hands of whoever works.
+func TestOwnerArrivesWhileAStrayLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := &switched{}
+		lease.Store(true)
+		h, err := New(Config{Ring: "r", Shard: "a", Lease: lease})
+		if err != nil {
+			t.Fatal(err)
+		}
+		owners := filled{SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{})}
+		children := filled{SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{})}
+		owner := object("owner", "1", shardLabel+"=a")
+		stray := controlledBy(object("stray", "1", shardLabel+"=a", drainLabel), owner)
+		if err := children.GetIndexer().Add(stray); err != nil {
+			t.Fatal(err)
+		}
+		patched := make(chan struct{})
+		c := Controlled{Informer: children, Owners: []cache.SharedIndexInformer{owners}, Patch: func(string) PatchFunc {
+			return func(context.Context, string, types.PatchType, []byte, metav1.PatchOptions) error {
+				<-patched
+				return nil
+			}
+		}}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := h.letGoOfStray(t.Context(), c, "ns/stray")
+			ended <- err
+		}()
+		synctest.Wait() // The request is under way.
+		if err := owners.GetIndexer().Add(owner); err != nil {
+			t.Fatal(err)
+		}
+		recorder := &recorder{}
+		if handled, err := h.HandOver(t.Context(), owner, recorder.patch); !handled || err == nil {
+			t.Errorf("handled: %t, error %v: the owner is worked on while its child leaves", handled, err)
+		}
+		if handled, err := h.HandOver(t.Context(), object("other", "1", shardLabel+"=a"), recorder.patch); handled || err != nil {
+			t.Errorf("another object: handled %t, error %v", handled, err)
+		}
+		close(patched)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if handled, err := h.HandOver(t.Context(), owner, recorder.patch); handled || err != nil {
+			t.Errorf("afterwards: handled %t, error %v", handled, err)
+		}
 	})
 }
