@@ -141,6 +141,9 @@ func (v *View) FollowOwner(key string, l Labels, owner Owner, inside bool) Decis
 	}
 	at := owner.Labels.Shard
 	if !l.Assigned {
+		if owner.Labels.Draining {
+			return Decision{Action: Later} // The shard may have let go of the family already, and of the owner next.
+		}
 		return Decision{Action: Assign, Shard: at}
 	}
 	if l.Shard == at {

@@ -121,6 +121,7 @@ func TestControlled(t *testing.T) {
 		"unassigned while the ring is empty":          {shards: map[string]string{"gone": "dead"}, want: Decision{None, ""}},
 		"unassigned, owner at home":                   {shards: two, home: "a", eligible: "a", owner: owner(at("a")), want: Decision{Assign, "a"}},
 		"unassigned, owner elsewhere":                 {shards: two, home: "a", eligible: "a", owner: owner(at("b")), want: Decision{Assign, "b"}},
+		"unassigned, owner asked to leave":            {shards: two, home: "a", eligible: "a", owner: owner(drainingAt("b")), want: Decision{Later, ""}},
 		"unassigned, owner unassigned":                {shards: two, home: "a", eligible: "a", owner: owner(Labels{}), want: Decision{Later, ""}},
 		"unassigned, owner at a dead shard":           {shards: two, home: "a", eligible: "a", owner: owner(at("gone")), want: Decision{Later, ""}},
 		"unassigned, owner gone":                      {shards: two, home: "a", eligible: "a", owner: &Owner{}, want: Decision{None, ""}},
