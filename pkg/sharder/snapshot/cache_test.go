@@ -231,6 +231,8 @@ func TestRenewals(t *testing.T) {
 		f.leases.Add(leases[i])
 	}
 	poll(t, "all members", func() bool { r, ok := f.cache.Get("a"); return len(names(r, ok)) == shards })
+	// Whoever subscribed hears of a snapshot when it can be seen already.
+	poll(t, "the notices", func() bool { return float64(f.notified("a")) >= testutil.ToFloat64(f.cache.metrics.snapshots) })
 	settled := f.notified("a")
 	first, _ := f.cache.Get("a")
 
