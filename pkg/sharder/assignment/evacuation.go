@@ -16,6 +16,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/scope"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 var (
@@ -35,6 +36,9 @@ type evacuationState struct {
 	// warned is the last problem that was logged.
 	warned string
 }
+
+// errPending has the evacuation begin anew when all resources of the ring are known.
+var errPending = errors.New("the API server has not answered yet whether it serves all resources of the ring")
 
 // evacuation takes the objects of one shard.
 type evacuation struct {
@@ -78,6 +82,10 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 	case errors.As(err, &wait):
 		logger.Info("Objects name a shard without a Lease, waiting for as long as it could have lasted", "wait", wait.left)
 		return wait.left, nil
+	case errors.Is(err, errPending):
+		logger.V(2).Info("Not all resources of the ring are known yet")
+		c.metrics.evacuations.WithLabelValues(key.Ring, "pending").Inc()
+		return retries[0], nil
 	case errors.Is(err, leases.ErrHeld):
 		logger.V(2).Info("The shard is back")
 		c.metrics.evacuations.WithLabelValues(key.Ring, "held").Inc()
@@ -100,11 +108,14 @@ func (e *evacuation) run(ctx context.Context) (*tally, error) {
 	var t *tally
 	for range maxRounds {
 		sc, ok := e.scopes.Get(e.key.Ring)
+		if ok && sc.Ring.Pending() {
+			return nil, errPending // Nothing must move without its family.
+		}
 		if !ok || sc.View.Empty() {
 			t = nil
 			break
 		}
-		t = &tally{}
+		t = &tally{refused: unanswered(sc.Ring)}
 		if err := e.holdOn(ctx); err != nil {
 			return nil, err
 		}
@@ -207,6 +218,16 @@ func (c *Controller) warn(ctx context.Context, key shardKey, problem string) {
 		state.warned = problem
 		klog.FromContext(ctx).Info(problem)
 	}
+}
+
+// unanswered returns why resources are not known that the API server may serve all the same.
+func unanswered(r *snapshot.Ring) (out []string) {
+	for _, p := range r.Problems {
+		if !resources.IsUnknown(p.Err) {
+			out = append(out, p.Err.Error())
+		}
+	}
+	return out
 }
 
 func mains(sc *scope.Scope) []resources.Resource {

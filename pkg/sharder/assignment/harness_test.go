@@ -120,6 +120,7 @@ type options struct {
 	noWatch       bool         // does not watch for objects without a shard
 	noLeases      bool         // does not mark nor take Leases
 	auditInterval time.Duration
+	resolver      func(snapshot.Resolver) snapshot.Resolver // what the replica asks instead
 }
 
 // startSharder runs a replica until the test ends or it is stopped.
@@ -158,7 +159,11 @@ func (f *fixture) startSharder(o options) *sharder {
 	must(err)
 	resolver, err := resources.New(resources.Config{Client: f.kube.Discovery().RESTClient()})
 	must(err)
-	snapshots, err := snapshot.New(snapshot.Config{Rings: ringInformer, Leases: leaseInformer, Resolver: resolver, Registerer: s.registry})
+	var asked snapshot.Resolver = resolver
+	if o.resolver != nil {
+		asked = o.resolver(resolver)
+	}
+	snapshots, err := snapshot.New(snapshot.Config{Rings: ringInformer, Leases: leaseInformer, Resolver: asked, Registerer: s.registry})
 	must(err)
 	writes, err := relabel.NewMetrics(s.registry)
 	must(err)

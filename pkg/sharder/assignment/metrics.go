@@ -28,7 +28,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		findings: counter("audit_findings_total",
 			"Objects that a pass over a ring found not to be where they belong, by finding: unassigned, evacuate (their shard is gone), misplaced, stray (a controlled object apart from its owner) or draining.", "ring", "finding"),
 		evacuations: counter("evacuations_total",
-			"Evacuations of shards that are gone and had objects, by result: empty (no objects left), remaining, held (the shard is back) or failed.", "ring", "result"),
+			"Evacuations of shards that are gone and had objects, by result: empty (no objects left), remaining, held (the shard is back), pending (the API server has not answered yet which resources it serves) or failed.", "ring", "result"),
 		refused: counter("refused_resources_total",
 			"Passes that had to leave out objects of a resource because the API server refused to list or to change them: a right is missing, the resource is not served, or a policy does not let them pass.", "ring", "resource"),
 		leaseConflicts: counter("evacuation_conflicts_total",
@@ -58,7 +58,7 @@ func (m *metrics) begin(ring *snapshot.Ring) {
 	for _, finding := range []string{findUnassigned, findEvacuate, findMisplaced, findStray, findDraining} {
 		m.findings.WithLabelValues(name, finding)
 	}
-	for _, result := range []string{"empty", "remaining", "held", "failed"} {
+	for _, result := range []string{"empty", "remaining", "held", "pending", "failed"} {
 		m.evacuations.WithLabelValues(name, result)
 	}
 	m.leaseConflicts.WithLabelValues(name)

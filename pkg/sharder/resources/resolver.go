@@ -24,6 +24,8 @@ type Config struct {
 	Refresh time.Duration
 	// Timeout bounds a lookup. Default 3 s.
 	Timeout time.Duration
+	// Patience is how long the first answer for a resource is waited for, see IsPending. Default 30 s.
+	Patience time.Duration
 	// Clock is the real one by default.
 	Clock clock.WithTicker
 }
@@ -46,6 +48,8 @@ type entry struct {
 	// err is set until the first lookup that finds the resource, and after one that finds that it is gone.
 	err  error
 	next time.Time
+	// asked is when the first lookup began.
+	asked time.Time
 }
 
 // New returns a Resolver that knows nothing yet.
@@ -62,6 +66,9 @@ func New(cfg Config) (*Resolver, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 3 * time.Second
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 30 * time.Second
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
 	}
@@ -70,12 +77,12 @@ func New(cfg Config) (*Resolver, error) {
 
 // Resolve returns how the API server serves the resource. The first call for a resource asks the API server and waits for
 // the answer, at most for the lookup's timeout; later calls return what is known without waiting. IsUnknown tells whether
-// the error is an answer of the API server, or the lack of one.
+// the error is an answer of the API server, or the lack of one, and IsPending whether there may be one soon.
 func (r *Resolver) Resolve(ctx context.Context, gr schema.GroupResource) (Resource, error) {
 	r.mu.Lock()
 	e, ok := r.entries[gr]
 	if !ok {
-		e = &entry{first: make(chan struct{})}
+		e = &entry{first: make(chan struct{}), asked: r.cfg.Clock.Now()}
 		r.entries[gr] = e
 	}
 	r.mu.Unlock()
@@ -188,6 +195,9 @@ func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource, e *entr
 	}
 	e.next = r.cfg.Clock.Now().Add(after)
 	known := e.resource != Resource{}
+	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < r.cfg.Patience {
+		err = &PendingError{Resource: gr, Err: err}
+	}
 	var subscribers []func()
 	switch {
 	case err == nil && (e.err != nil || resource != e.resource),

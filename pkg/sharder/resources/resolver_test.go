@@ -140,7 +140,7 @@ func TestLookup(t *testing.T) {
 		},
 		"no answer": {
 			resource: schema.GroupResource{Group: "down.example.com", Resource: "bars"},
-			err:      "look up resources of down.example.com/v1: the server is currently unable to handle the request",
+			err:      "no answer yet: look up resources of down.example.com/v1: the server is currently unable to handle the request",
 		},
 	}
 	for name, tt := range tests {
@@ -252,5 +252,58 @@ func TestRun(t *testing.T) {
 	}
 	if got := server.requests.Load(); got != before {
 		t.Errorf("%d requests for a resource that nobody wants any more", got-before)
+	}
+}
+
+// TestPending: the first answer is waited for, but not for ever, and what was answered once is not pending again.
+func TestPending(t *testing.T) {
+	foos := schema.GroupResource{Group: "example.com", Resource: "foos"}
+	bars := schema.GroupResource{Group: "example.com", Resource: "bars"}
+	type step struct {
+		after            time.Duration
+		down             bool
+		pending, unknown bool
+		told             bool // of a change
+	}
+	tests := map[string]struct {
+		resource schema.GroupResource
+		steps    []step
+	}{
+		"an answer in time": {foos, []step{
+			{down: true, pending: true, told: true}, {after: 29 * time.Second, down: true, pending: true}, {told: true}}},
+		"too late": {foos, []step{
+			{down: true, pending: true, told: true}, {after: 30 * time.Second, down: true, told: true}, {after: time.Second, down: true}, {told: true}}},
+		"known before":   {foos, []step{{told: true}, {after: time.Second, down: true}}},
+		"unknown before": {bars, []step{{unknown: true, told: true}, {after: time.Second, down: true, told: true}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			server, client := newAPIServer(t)
+			clock := testingclock.NewFakeClock(time.Now())
+			r, err := New(Config{Client: client.RESTClient(), Clock: clock})
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := false
+			r.Subscribe(func() { told = true })
+			e := &entry{first: make(chan struct{}), asked: clock.Now()}
+			close(e.first)
+			r.entries[tt.resource] = e
+			for i, s := range tt.steps {
+				clock.Step(s.after)
+				status := 0
+				if s.down {
+					status = http.StatusServiceUnavailable
+				}
+				server.fail("/apis/example.com", status)
+				told = false
+				r.refresh(t.Context(), tt.resource, e)
+				_, err := r.Resolve(t.Context(), tt.resource)
+				got := step{after: s.after, down: s.down, pending: IsPending(err), unknown: IsUnknown(err), told: told}
+				if got != s {
+					t.Errorf("step %d: %+v (%v), want %+v", i, got, err, s)
+				}
+			}
+		})
 	}
 }

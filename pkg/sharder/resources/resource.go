@@ -40,3 +40,22 @@ func IsUnknown(err error) bool {
 	var unknown *UnknownError
 	return errors.As(err, &unknown)
 }
+
+// PendingError says that the API server has not answered yet whether it serves a resource. The answer is expected soon.
+type PendingError struct {
+	Resource schema.GroupResource
+	// Err is why there is no answer.
+	Err error
+}
+
+func (e *PendingError) Error() string { return fmt.Sprintf("no answer yet: %v", e.Err) }
+
+func (e *PendingError) Unwrap() error { return e.Err }
+
+// IsPending tells whether the error is the lack of an answer that is still expected. Who would do harm if the resource were
+// served waits for it. It is false after the time that Config.Patience gives: a resource that nobody can ask for must not
+// hold up the others for ever.
+func IsPending(err error) bool {
+	var pending *PendingError
+	return errors.As(err, &pending)
+}

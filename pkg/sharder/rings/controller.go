@@ -197,7 +197,12 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring) (
 	if err != nil {
 		return finding{}, fmt.Errorf("build the webhook configuration of ring %q: %w", r.Object.Name, err)
 	}
-	if have, exists, err := c.webhooks.GetIndexer().GetByKey(want.Name); err != nil || !exists || !upToDate(asConfiguration(have), want) {
+	have, exists, err := c.webhooks.GetIndexer().GetByKey(want.Name)
+	if err == nil && exists && r.Pending() {
+		return finding{ConditionAdmissionConfigured, false, reasonNoAnswer,
+			"The webhook configuration " + want.Name + " stays as it is until the API server has answered whether it serves all resources of the ring."}, nil
+	}
+	if err != nil || !exists || !upToDate(asConfiguration(have), want) {
 		if err := c.applyConfiguration(ctx, desired, want); err != nil {
 			return finding{ConditionAdmissionConfigured, false, reasonNotWritten,
 				"The webhook configuration " + want.Name + " could not be written, so new objects are assigned after they were created. The sharder's log tells why, and it tries again."}, err

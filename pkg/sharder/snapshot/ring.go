@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -39,6 +41,12 @@ type Main struct {
 type Problem struct {
 	Resource schema.GroupResource
 	Err      error
+}
+
+// Pending says that the API server has not answered yet whether it serves one of the resources. Who would do harm by doing
+// without it waits: objects must not move without their families. It does not last, see resources.IsPending.
+func (r *Ring) Pending() bool {
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return resources.IsPending(p.Err) })
 }
 
 // MainByKind returns the main resource whose objects are of that kind.
