@@ -27,6 +27,9 @@ type tally struct {
 // maxRefused is how many writes the API server may refuse in a row before the rest of the resource is not tried.
 const maxRefused = 20
 
+// errEnough ends the pass over a resource whose objects can't be written to. Why is known.
+var errEnough = errors.New("the API server refuses every write")
+
 // doing does something about an object at the shard. done is false if the object is to be looked at again.
 type doing func(context.Context, resources.Resource, *metav1.PartialObjectMetadata) (done bool, err error)
 
@@ -79,7 +82,7 @@ func (p *resourcePass) run(ctx context.Context) error {
 			return nil
 		}
 		if p.refused.Load() >= maxRefused && p.done.Load() == 0 {
-			return p.problem
+			return errEnough
 		}
 		if err := p.hold(ctx); err != nil {
 			return &holdError{err}
@@ -105,6 +108,9 @@ func (p *resourcePass) run(ctx context.Context) error {
 	writers.wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if errors.Is(err, errEnough) {
+		return nil
 	}
 	return err
 }

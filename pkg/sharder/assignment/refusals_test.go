@@ -1,13 +1,20 @@
 package assignment
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -115,6 +122,56 @@ func TestPolicyRefusesAnObject(t *testing.T) {
 	})
 	removePolicy()
 	f.waitSettled(patience, "a")
+}
+
+// broken answers every patch of a resource as an API server does whose webhooks do not answer.
+type broken struct {
+	next     http.RoundTripper
+	resource string
+}
+
+func (b *broken) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodPatch || !strings.Contains(req.URL.Path, "/"+b.resource+"/") {
+		return b.next.RoundTrip(req)
+	}
+	status, err := json.Marshal(apierrors.NewInternalError(errors.New("failed calling webhook")).Status())
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: http.StatusInternalServerError, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(status)), Request: req,
+	}, nil
+}
+
+// TestBrokenResource: where no object of a resource can be written to, those of others move all the same, and the Lease is given
+// back. It takes more objects than there are on a page.
+func TestBrokenResource(t *testing.T) {
+	t.Parallel()
+	const n = 600
+	f := newFixture(t, resource(configMaps), resource(secrets))
+	f.startShard("a", true)
+	gone := f.startShard("gone", true, short)
+	f.create(n, "gone")
+	for i := range 3 {
+		_, err := f.kube.CoreV1().Secrets(f.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprintf("secret-%d", i), Labels: map[string]string{v1alpha1.ShardLabel(f.ring): "gone"},
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone.leave()
+	config := unlimited(cluster.Config())
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &broken{next, "configmaps"} })
+	f.startSharder(options{config: config})
+	testenv.Poll(t, patience, func(ctx context.Context) error {
+		list, err := f.meta.Resource(secrets).Namespace(f.namespace).List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.ShardSelector(f.ring, "gone").String()})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("%d objects are left that could be moved", len(list.Items))
+		}
+		return errors.Join(err, f.leaseIs(ctx, "gone", "", membership.StateDead))
+	})
 }
 
 // anyAt returns an object that is at the shard.
