@@ -38,10 +38,8 @@ func (c *Controller) ringChanged(name string) {
 		delete(c.known, name)
 		delete(c.scans, name)
 		delete(c.slots, name)
-		for shard, s := range before.shards {
-			if s.free {
-				w.evacuations.Add(shardKey{name, shard}) // gives the Lease back if the sharder holds it
-			}
+		for shard := range before.shards {
+			w.evacuations.Add(shardKey{name, shard}) // gives the Lease back if the sharder holds it
 		}
 		c.metrics.forget(name)
 		return

@@ -60,7 +60,7 @@ func (c *Controller) evacuate(ctx context.Context, key shardKey) (time.Duration,
 	ctx = klog.NewContext(ctx, logger)
 	sc, ok := c.scopes.Get(key.Ring)
 	if !ok {
-		return 0, c.giveBack(ctx, key)
+		return c.giveBack(ctx, key)
 	}
 	e := &evacuation{Controller: c, key: key}
 	if i := slices.IndexFunc(sc.Ring.Shards, func(s membership.Shard) bool { return s.Name == key.Shard }); i >= 0 {

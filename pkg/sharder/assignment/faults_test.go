@@ -189,6 +189,36 @@ func TestRingDeletedWhileLeaseIsHeld(t *testing.T) {
 	testenv.Poll(t, patience, func(ctx context.Context) error { return f.leaseIs(ctx, "a", "", "") })
 }
 
+// TestLeaseTakenWhileRingIsDeleted: the request to take a Lease arrives when the sharder has seen already that the ring is gone.
+func TestLeaseTakenWhileRingIsDeleted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, resource(configMaps))
+	s := f.startSharder(options{})
+	a := f.startShard("a", true)
+	f.create(1, "")
+	f.waitSettled(patience, "a")
+	if err := f.rings.ShardingV1alpha1().ClusterRings().Delete(t.Context(), f.ring, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Poll(t, patience, func(context.Context) error {
+		if got := s.metric(t, "clusterring_sharder_ring_members"); got != 0 {
+			return fmt.Errorf("the ring still has %v members", got)
+		}
+		return nil
+	})
+	a.kill()
+	testenv.Poll(t, patience, func(ctx context.Context) error {
+		l, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, "a", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder)
+		_, err = f.kube.CoordinationV1().Leases(f.namespace).Update(ctx, l, metav1.UpdateOptions{})
+		return err
+	})
+	testenv.Poll(t, patience, func(ctx context.Context) error { return f.leaseIs(ctx, "a", "", "") })
+}
+
 // TestOrphanedLease: the Lease of a shard that is long gone is deleted, and what was still labelled with it is not forgotten.
 func TestOrphanedLease(t *testing.T) {
 	t.Parallel()

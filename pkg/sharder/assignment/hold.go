@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
@@ -53,7 +52,7 @@ func (e *evacuation) hold(ctx context.Context) error {
 		// No shard can have a Lease there any more.
 		e.claim, err = e.lock.Create(ctx, e.key.Ring, e.cfg.Namespace, e.key.Shard, duration)
 	}
-	e.created = err == nil
+	e.created = err == nil && e.claim.Created()
 	return err
 }
 
@@ -105,23 +104,29 @@ func (e *evacuation) absence() (namespace string, duration, left time.Duration) 
 // canBeShard says whether there can be a Lease of that name. A label may hold anything.
 func canBeShard(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
-// giveBack gives back the Lease of a shard whose ring is gone. Nobody knows any more what the objects of the ring were.
-func (c *Controller) giveBack(ctx context.Context, key shardKey) error {
+// giveBack gives back the Lease of a shard whose ring is gone. Nobody knows any more what the objects of the ring were. It asks to
+// be called again for a while, because a request to take the Lease may have been under way when the ring was deleted.
+func (c *Controller) giveBack(ctx context.Context, key shardKey) (time.Duration, error) {
 	all, err := c.cfg.LeaseLister.List(labels.SelectorFromSet(labels.Set{v1alpha1.LabelRing: key.Ring}))
 	if err != nil {
-		return fmt.Errorf("list leases of ring %q: %w", key.Ring, err)
+		return 0, fmt.Errorf("list leases of ring %q: %w", key.Ring, err)
 	}
 	for _, lease := range all {
-		if lease.Name != key.Shard || ptr.Deref(lease.Spec.HolderIdentity, "") != v1alpha1.HolderSharder {
+		if lease.Name != key.Shard {
 			continue
 		}
-		claim, err := c.lock.Claim(ctx, key.Ring, lease.Namespace, lease.Name)
+		claim, err := c.lock.Resume(ctx, key.Ring, lease.Namespace, lease.Name)
 		if err == nil {
 			err = claim.Release(ctx)
 		}
 		if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, leases.ErrHeld) && !errors.Is(err, leases.ErrForeign) {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	state := c.evacuationState(key)
+	if state.rechecks == len(rechecks) {
+		c.forgetEvacuation(key)
+		return 0, nil
+	}
+	return step(rechecks, &state.rechecks), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -19,7 +20,7 @@ import (
 )
 
 var (
-	// ErrHeld says that a shard holds the Lease.
+	// ErrHeld says that a shard holds the Lease, or may take it.
 	ErrHeld = errors.New("a shard holds the Lease")
 	// ErrForeign says that there is a Lease of that name which is not one of the ring.
 	ErrForeign = errors.New("a Lease of that name exists, but without the label of the ring")
@@ -45,12 +46,24 @@ type Claim struct {
 	lock    *Lock
 	lease   *coordinationv1.Lease
 	resumes bool
+	created bool
 }
 
 // Claim makes the sharder the holder of a Lease that no shard holds. It reads the Lease live and always writes it, also when
 // the sharder holds it already: whatever an earlier leader still has under way for the Lease fails then. It returns ErrHeld,
 // ErrForeign, or what the API server said, which may be a conflict.
 func (l *Lock) Claim(ctx context.Context, ring, namespace, name string) (*Claim, error) {
+	return l.claim(ctx, ring, namespace, name, isFree)
+}
+
+// Resume is Claim for a Lease that the sharder holds already. It returns ErrHeld if it does not.
+func (l *Lock) Resume(ctx context.Context, ring, namespace, name string) (*Claim, error) {
+	return l.claim(ctx, ring, namespace, name, func(live *coordinationv1.Lease) bool {
+		return ptr.Deref(live.Spec.HolderIdentity, "") == v1alpha1.HolderSharder
+	})
+}
+
+func (l *Lock) claim(ctx context.Context, ring, namespace, name string, may func(*coordinationv1.Lease) bool) (*Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	live, err := l.Client.Leases(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -60,7 +73,7 @@ func (l *Lock) Claim(ctx context.Context, ring, namespace, name string) (*Claim,
 	if live.Labels[v1alpha1.LabelRing] != ring {
 		return nil, ErrForeign
 	}
-	if !isFree(live) {
+	if !may(live) {
 		return nil, ErrHeld
 	}
 	_, resumes := live.Annotations[annotationMoving]
@@ -80,7 +93,8 @@ func (l *Lock) take(ctx context.Context, live *coordinationv1.Lease) (*Claim, er
 	if ptr.Deref(taken.Spec.HolderIdentity, "") != v1alpha1.HolderSharder {
 		taken.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder)
 		taken.Spec.AcquireTime = &now
-		taken.Spec.LeaseTransitions = ptr.To(ptr.Deref(taken.Spec.LeaseTransitions, 0) + 1)
+		// After the highest number comes 0: the API server refuses negative ones.
+		taken.Spec.LeaseTransitions = ptr.To((ptr.Deref(taken.Spec.LeaseTransitions, 0) + 1) & math.MaxInt32)
 	}
 	taken.Spec.RenewTime = &now
 	if taken.Spec.LeaseDurationSeconds == nil {
@@ -121,7 +135,7 @@ func (l *Lock) Create(ctx context.Context, ring, namespace, name string, duratio
 	}, metav1.CreateOptions{})
 	switch {
 	case err == nil:
-		return &Claim{lock: l, lease: created}, nil
+		return &Claim{lock: l, lease: created, created: true}, nil
 	case apierrors.IsAlreadyExists(err):
 		return l.Claim(ctx, ring, namespace, name)
 	default:
@@ -135,6 +149,9 @@ func (c *Claim) Namespace() string { return c.lease.Namespace }
 // Resumes tells whether an earlier claim was never given back. What its holder wrote because of it may still be under way,
 // whoever that was.
 func (c *Claim) Resumes() bool { return c.resumes }
+
+// Created tells whether there was no such Lease before.
+func (c *Claim) Created() bool { return c.created }
 
 // Continues tells whether nobody else can have held the Lease since the earlier claim.
 func (c *Claim) Continues(earlier *Claim) bool {

@@ -3,6 +3,7 @@ package leases
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -102,12 +103,38 @@ func TestClaimResumes(t *testing.T) {
 	claim(true)
 }
 
+// TestClaimAfterTheLastTransition: a number that somebody wrote into the Lease must not keep it from being taken for ever.
+func TestClaimAfterTheLastTransition(t *testing.T) {
+	s, lock := lockedStore(t, "", map[string]string{v1alpha1.LabelRing: testRing})
+	s.leases["a"].Spec.LeaseTransitions = ptr.To[int32](math.MaxInt32)
+	claim, err := lock.Claim(t.Context(), testRing, "ns", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := *s.leases["a"].Spec.LeaseTransitions; got != 0 {
+		t.Errorf("%d transitions, want 0", got)
+	}
+	if err := claim.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next, err := lock.Claim(t.Context(), testRing, "ns", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Continues(claim) {
+		t.Error("a claim continues one that was given back")
+	}
+}
+
 func TestCreate(t *testing.T) {
 	s := newStore()
 	lock := &Lock{Client: s}
 	claim, err := lock.Create(t.Context(), testRing, "ns", "a", 15*time.Second)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !claim.Created() {
+		t.Error("the Lease that was made is none that was made")
 	}
 	if err := claim.Delete(t.Context()); err != nil {
 		t.Fatal(err)
@@ -122,5 +149,15 @@ func TestCreate(t *testing.T) {
 	}
 	if _, err := lock.Create(t.Context(), testRing, "ns", "a", 15*time.Second); !errors.Is(err, ErrHeld) {
 		t.Errorf("Create: got %v, want %v", err, ErrHeld)
+	}
+	// It has gone again, and its Lease is not the sharder's to delete.
+	s.leases["a"].Spec.HolderIdentity = ptr.To("")
+	if claim, err := lock.Create(t.Context(), testRing, "ns", "a", 15*time.Second); err != nil || claim.Created() {
+		t.Errorf("a Lease that is there already is taken for one that was made; error %v", err)
+	}
+	// Nor is it one to give back when the ring is gone, as long as nobody has taken it.
+	s.leases["a"].Spec.HolderIdentity = ptr.To("")
+	if _, err := lock.Resume(t.Context(), testRing, "ns", "a"); !errors.Is(err, ErrHeld) {
+		t.Errorf("Resume: got %v, want %v", err, ErrHeld)
 	}
 }
