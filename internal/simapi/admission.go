@@ -49,6 +49,8 @@ func (s *Server) admit(r *request, current *object, content map[string]any) (map
 			return nil, r.ctx.Err()
 		case errors.Is(err, errDenied):
 			return nil, statusError(http.StatusBadRequest, fmt.Sprintf("admission webhook %q denied the request", w.Name))
+		case errors.Is(err, errNotApplied):
+			return nil, apierrors.NewInternalError(err)
 		case ptr.Deref(w.FailurePolicy, admissionregistrationv1.Fail) == admissionregistrationv1.Fail:
 			return nil, apierrors.NewInternalError(fmt.Errorf("failed calling webhook %q: %w", w.Name, err))
 		}
@@ -131,7 +133,11 @@ func called(w admissionregistrationv1.MutatingWebhook, r *request, operation adm
 // errDenied is the answer of a webhook that does not allow the request.
 var errDenied = errors.New("denied")
 
-// call asks one webhook. An error other than errDenied says that there was no answer.
+// errNotApplied says that the patch of a webhook cannot be applied. The API server takes that for an error of its own, so the request
+// fails whatever the webhook's failure policy is.
+var errNotApplied = errors.New("patch can't be applied")
+
+// call asks one webhook. An error other than errDenied and errNotApplied says that there was no answer.
 func (s *Server) call(r *request, w admissionregistrationv1.MutatingWebhook, operation admissionregistrationv1.OperationType, current *object, content map[string]any) (map[string]any, error) {
 	object, err := json.Marshal(content)
 	if err != nil {
@@ -184,10 +190,16 @@ func (s *Server) call(r *request, w admissionregistrationv1.MutatingWebhook, ope
 	if !review.Response.Allowed {
 		return nil, errDenied
 	}
-	if len(review.Response.Patch) == 0 {
+	if hasPatch := len(review.Response.Patch) > 0; hasPatch != (review.Response.PatchType != nil) {
+		return nil, errors.New("patch and patchType come together")
+	} else if !hasPatch {
 		return content, nil
 	}
-	return jsonPatch(object, review.Response.Patch)
+	patched, err := jsonPatch(object, review.Response.Patch)
+	if err != nil && !apierrors.IsBadRequest(err) { // which says that it is no patch at all
+		return nil, fmt.Errorf("%w: %w", errNotApplied, err)
+	}
+	return patched, err
 }
 
 // address returns the URL of a webhook.

@@ -17,7 +17,8 @@ import (
 )
 
 // hook is a webhook that writes what it was asked into an annotation: the operation, and whether it got the name and the
-// old object. Objects with the label hook=slow it answers too late.
+// old object. Objects with the label hook=slow it answers too late, and to others it gives patches that are none, or that cannot
+// be applied.
 type hook struct{}
 
 func (h *hook) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -64,9 +65,18 @@ func (h *hook) answer(body []byte) (answer []byte, slow bool) {
 			r.Object.Metadata["uid"] != nil, r.Object.Metadata["resourceVersion"] != nil),
 	}}})
 	labels, _ := r.Object.Metadata["labels"].(map[string]any)
+	patchType := `"patchType":"JSONPatch",`
+	switch labels["hook"] {
+	case "nonsense":
+		patch = []byte("{")
+	case "unfit":
+		patch = []byte(`[{"op":"remove","path":"/metadata/labels/none"}]`)
+	case "untyped":
+		patchType = ""
+	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":%t,"patchType":"JSONPatch","patch":%q}}`,
-		r.UID, labels["hook"] != "deny", base64.StdEncoding.EncodeToString(patch))
+	fmt.Fprintf(&out, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,"allowed":%t,%s"patch":%q}}`,
+		r.UID, labels["hook"] != "deny", patchType, base64.StdEncoding.EncodeToString(patch))
 	return out.Bytes(), labels["hook"] == "slow"
 }
 
