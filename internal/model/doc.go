@@ -1,8 +1,12 @@
-// Package model explores the handover exhaustively: everything that two shards, two families of objects and two replicas of
+// Package model explores the handover exhaustively: everything that two shards, two families of objects and the replicas of
 // the sharder can do, in every order, with crashes, pauses, partitions, stale caches and requests that come late. Check
 // says whether a guarantee of the design can be broken, and shows the shortest run that does it. With all the faults that the
-// model knows, none can. Without any one of the protocol's rules (see [Rule], which names the code that keeps it) one can;
-// that is how the tests make sure that the model is about something, and the rule about anything.
+// model knows, G1 and G2 can't, and G4 only by a shard's request that comes late, see below. Without any one of the protocol's
+// rules (see [Rule], which names the code that keeps it) one can; that is how the tests make sure that the model is about
+// something, and the rule about anything.
+//
+// Replicas of the sharder are there as what they can do to others: one leads; those before it may have left up to two requests
+// behind; and each decision of a replica that does not lead is made with any view of the ring that there ever was.
 //
 //	go test -v -run TestRules ./internal/model    # what each rule is for, as a run that goes wrong without it
 //
@@ -15,7 +19,8 @@
 //   - G2: from every state that faults can lead to, calm steps alone (no more faults, and everybody learns of everything)
 //     can lead to a good state: no Lease held by the sharder or by the dead, every object at its home if there is a live
 //     shard, and known there. What is good stays so. So a run without more faults ends well if whatever can happen again and
-//     again happens at last; it never ends anywhere else.
+//     again happens at last; it never ends anywhere else. How long that takes is not asked, and steps that the code takes only
+//     with the next audit count as calm.
 //
 // # What is modelled, and where it is in the code
 //

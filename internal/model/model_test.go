@@ -103,6 +103,9 @@ func TestEverything(t *testing.T) {
 	}
 	result := e.run()
 	t.Logf("%d states, up to %d steps deep", result.States, result.Depth)
+	if result.States > e.cfg.MaxStates {
+		t.Fatalf("not all explored: there are more than %d states", e.cfg.MaxStates)
+	}
 	if result.Violation != nil {
 		t.Fatalf("there is a way to break a guarantee:\n%s", result.Violation)
 	}
@@ -139,7 +142,9 @@ func TestEverything(t *testing.T) {
 // TestSymmetry: to exchange the names changes nothing, so that one of two states can stand for both; and states survive being
 // packed.
 func TestSymmetry(t *testing.T) {
-	e, err := newExploration(Config{Families: 2, LateMoves: true, MaxStates: 50_000})
+	e, err := newExploration(Config{
+		Families: 2, SlowChildren: true, LateMoves: true, LateLetGo: true, DeletedLeases: true, Hanging: 2, Guarantees: G1, MaxStates: 100_000,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
