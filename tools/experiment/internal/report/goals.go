@@ -128,16 +128,30 @@ func find(name string) measurement {
 }
 
 // capacityGoals are about capacities by the number of instances, each of several repetitions, in order. Doubtful numbers of
-// instances decide nothing.
+// instances decide nothing. The load has two dimensions, and so has a capacity; the thesis gives that in changes.
 func capacityGoals(all []capacities, doubtful map[int]bool) []Goal {
 	if len(all) < 2 {
 		return nil
 	}
-	var values []float64
-	doubt, base := "", math.NaN()
-	if s, ok := summarize(all[0].values(churn)); ok && all[0][0].Instances == 1 && s.Mean > 0 {
-		base = s.Mean
+	return []Goal{
+		capacityGoal("in changes per second", fmt.Sprintf("%.2f", thesis[goalInstances]), churn, all, doubtful),
+		capacityGoal("in Websites", "–", objects, all, doubtful),
+		growthGoal(all, capacityOfOne(all, churn), doubtful),
 	}
+}
+
+// capacityOfOne is NaN if nobody knows.
+func capacityOfOne(all []capacities, dimension func(Capacity) float64) float64 {
+	if s, ok := summarize(all[0].values(dimension)); ok && all[0][0].Instances == 1 && s.Mean > 0 {
+		return s.Mean
+	}
+	return math.NaN()
+}
+
+// capacityGoal is about how much more instances carry than one, in one dimension.
+func capacityGoal(in, published string, dimension func(Capacity) float64, all []capacities, doubtful map[int]bool) Goal {
+	var values []float64
+	doubt, base := "", capacityOfOne(all, dimension)
 	most := all[len(all)-1]
 	switch {
 	case math.IsNaN(base):
@@ -151,16 +165,15 @@ func capacityGoals(all []capacities, doubtful map[int]bool) []Goal {
 	}
 	for _, of := range all {
 		if of[0].Instances == goalInstances {
-			values = of.values(func(c Capacity) float64 { return c.Churn / base })
+			values = of.values(func(c Capacity) float64 { return dimension(c) / base })
 			if s, ok := summarize(values); ok && of.atLeast() && s.Mean < goalCapacity {
 				doubt = "the load ended before the limit was reached"
 			}
 		}
 	}
 	times := func(v float64) string { return fmt.Sprintf("%.2f", v) }
-	goals := []Goal{newGoal(fmt.Sprintf("scale-out: capacity of %d instances, in capacities of one", goalInstances), "at least 4.50",
-		times(thesis[goalInstances]), values, func(v float64) bool { return v >= goalCapacity }, times, doubt)}
-	return append(goals, growthGoal(all, base, doubtful))
+	return newGoal(fmt.Sprintf("scale-out: capacity of %d instances, in capacities of one, %s", goalInstances, in), "at least 4.50",
+		published, values, func(v float64) bool { return v >= goalCapacity }, times, doubt)
 }
 
 // growthGoal is about the smallest step from one number of instances to the next one. Where either did not reach its limit, or

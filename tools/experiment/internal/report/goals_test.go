@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,7 +11,7 @@ func TestCapacityGoals(t *testing.T) {
 	carried := func(instances int, churns ...float64) capacities {
 		var all capacities
 		for _, c := range churns {
-			all = append(all, Capacity{Instances: instances, Churn: c})
+			all = append(all, Capacity{Instances: instances, Churn: c, Objects: 10 * c})
 		}
 		return all
 	}
@@ -41,9 +42,32 @@ func TestCapacityGoals(t *testing.T) {
 			for _, g := range capacityGoals(tc.all, tc.doubtful) {
 				got = append(got, goal{g.Measured, g.State, g.Detail})
 			}
+			if len(got) > 0 { // Websites rise as changes do, in this test.
+				if diff := cmp.Diff(got[0], got[1]); diff != "" {
+					t.Errorf("changes and Websites (-changes +Websites):\n%s", diff)
+				}
+				got = slices.Delete(got, 1, 2)
+			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("goals (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestCapacityDimensions: what does not grow with the Websites, as the rate of creations, makes the ratio of changes smaller.
+func TestCapacityDimensions(t *testing.T) {
+	all := []capacities{{{Instances: 1, Churn: 20, Objects: 100}}, {{Instances: 5, Churn: 80, Objects: 490}}}
+	got := map[string]string{}
+	for _, g := range capacityGoals(all, nil) {
+		got[g.Name] = g.Measured + ", " + g.State
+	}
+	want := map[string]string{
+		"scale-out: capacity of 5 instances, in capacities of one, in changes per second": "4.00, missed",
+		"scale-out: capacity of 5 instances, in capacities of one, in Websites":           "4.90, met",
+		Growth: "0.75, met",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("goals (-want +got):\n%s", diff)
 	}
 }

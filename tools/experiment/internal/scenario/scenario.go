@@ -61,7 +61,7 @@ var all = map[string]Scenario{
 	Basic: {
 		About:  "12 Websites created, 2 deleted per second, each mutated once a minute: what do the setups need?",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Factor: 0.33, Duration: 90 * time.Second,
+		Instances: 3, Factor: 0.22, Duration: 90 * time.Second,
 	},
 	ScaleOut: {
 		About:  "10 Websites created per second, each mutated twice a minute: at which load do the objectives break?",
