@@ -5,9 +5,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -160,11 +162,19 @@ func (c *Sharder) LoadFile(path string) error {
 	return nil
 }
 
-// Validate returns all that is wrong, each problem with the field that it is about.
+const (
+	// maxLeaseDuration is what fits into the seconds of a Lease.
+	maxLeaseDuration = math.MaxInt32 * time.Second
+	// maxAuditInterval is as good as never, and leaves room to calculate with.
+	maxAuditInterval = 365 * 24 * time.Hour
+)
+
+// Validate returns all that is wrong, each problem on a line that begins with the field that it is about.
 func (c *Sharder) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+		problem := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`) // There may be some in the value.
+		errs = append(errs, fmt.Errorf("%s: %s", field, problem))
 	}
 	for field, value := range map[string]string{
 		"namespace":                c.Namespace,
@@ -174,16 +184,16 @@ func (c *Sharder) Validate() error {
 			bad(field, "%q is no valid name: %s", value, msgs[0])
 		}
 	}
-	if c.Client.QPS <= 0 {
-		bad("client.qps", "must be more than 0, is %g", c.Client.QPS)
+	if qps := float64(c.Client.QPS); math.IsNaN(qps) || math.IsInf(qps, 0) || qps <= 0 {
+		bad("client.qps", "must be a number above 0, is %g", c.Client.QPS)
 	}
 	if c.Client.Burst < 1 {
 		bad("client.burst", "must be at least 1, is %d", c.Client.Burst)
 	}
 
 	le := c.LeaderElection
-	if le.LeaseDuration.Duration < time.Second || le.LeaseDuration.Duration%time.Second != 0 {
-		bad("leaderElection.leaseDuration", "must be whole seconds, at least 1s, is %s", le.LeaseDuration.Duration)
+	if d := le.LeaseDuration.Duration; d < time.Second || d > maxLeaseDuration || d%time.Second != 0 {
+		bad("leaderElection.leaseDuration", "must be whole seconds, between 1s and %s, is %s", maxLeaseDuration, d)
 	}
 	if le.RenewDeadline.Duration >= le.LeaseDuration.Duration {
 		bad("leaderElection.renewDeadline", "must be shorter than leaseDuration (%s), is %s", le.LeaseDuration.Duration, le.RenewDeadline.Duration)
@@ -201,8 +211,8 @@ func (c *Sharder) Validate() error {
 	if c.Shards.Grace.Duration < 0 {
 		bad("shards.grace", "must not be negative, is %s", c.Shards.Grace.Duration)
 	}
-	if c.Assignment.AuditInterval.Duration < time.Second {
-		bad("assignment.auditInterval", "must be at least 1s, is %s", c.Assignment.AuditInterval.Duration)
+	if d := c.Assignment.AuditInterval.Duration; d < time.Second || d > maxAuditInterval {
+		bad("assignment.auditInterval", "must be between 1s and %s, is %s", maxAuditInterval, d)
 	}
 	if n := c.Assignment.ConcurrentWrites; n < 1 || n > 1000 {
 		bad("assignment.concurrentWrites", "must be between 1 and 1000, is %d", n)
@@ -223,9 +233,9 @@ func (c *Sharder) validateWebhook(bad func(field, format string, args ...any)) {
 		switch {
 		case err != nil:
 			bad("webhook.url", "%v", err)
-		case u.Scheme != "https" || u.Host == "":
+		case u.Scheme != "https" || u.Hostname() == "":
 			bad("webhook.url", "must be https://host:port, is %q", w.URL)
-		case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		case (u.Path != "" && u.Path != "/") || strings.ContainsAny(w.URL, "?#") || u.User != nil:
 			bad("webhook.url", "must have no path, query, fragment or user: the sharder adds the path of each ring; is %q", w.URL)
 		}
 	} else {

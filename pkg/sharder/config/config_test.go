@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"sort"
@@ -107,16 +108,60 @@ func TestValidateReportsEveryProblemWithItsField(t *testing.T) {
 	}
 }
 
+// TestValidateLimits: values that only look as if they could be worked with.
+func TestValidateLimits(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*Sharder)
+		want   string
+	}{
+		"no number": {
+			func(c *Sharder) { c.Client.QPS = float32(math.NaN()) },
+			"client.qps: must be a number above 0, is NaN",
+		},
+		"infinite": {
+			func(c *Sharder) { c.Client.QPS = float32(math.Inf(1)) },
+			"client.qps: must be a number above 0, is +Inf",
+		},
+		"longer than a Lease can say": {
+			func(c *Sharder) { c.LeaderElection.LeaseDuration.Duration = (math.MaxInt32 + 1) * time.Second },
+			"leaderElection.leaseDuration: must be whole seconds, between 1s and 596523h14m7s, is 596523h14m8s",
+		},
+		"an interval that overflows with a tenth more": {
+			func(c *Sharder) { c.Assignment.AuditInterval.Duration = math.MaxInt64 },
+			"assignment.auditInterval: must be between 1s and 8760h0m0s, is 2562047h47m16.854775807s",
+		},
+		"more than one line": {
+			func(c *Sharder) { c.Metrics.BindAddress = "a\nb" },
+			`metrics.bindAddress: must be host:port, is "a\nb": address a\nb: missing port in address`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Default()
+			tc.change(&c)
+			err := c.Validate()
+			if err == nil {
+				t.Fatal("Validate() = nil")
+			}
+			if diff := cmp.Diff(tc.want, err.Error()); diff != "" {
+				t.Errorf("Validate() (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestValidateWebhook(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change  func(*Webhook)
 		wantErr string
 	}{
-		"URL with a path":    {func(w *Webhook) { w.URL = "https://127.0.0.1:9443/x" }, "webhook.url"},
-		"URL with a slash":   {func(w *Webhook) { w.URL = "https://127.0.0.1:9443/" }, ""},
-		"service port":       {func(w *Webhook) { w.ServicePort = 70000 }, "webhook.servicePort"},
-		"service name":       {func(w *Webhook) { w.ServiceName = "" }, "webhook.serviceName"},
-		"no Service for URL": {func(w *Webhook) { w.URL, w.ServiceName = "https://a:1", "" }, ""},
+		"URL with a path":            {func(w *Webhook) { w.URL = "https://127.0.0.1:9443/x" }, "webhook.url"},
+		"URL with a slash":           {func(w *Webhook) { w.URL = "https://127.0.0.1:9443/" }, ""},
+		"service port":               {func(w *Webhook) { w.ServicePort = 70000 }, "webhook.servicePort"},
+		"service name":               {func(w *Webhook) { w.ServiceName = "" }, "webhook.serviceName"},
+		"URL with an empty query":    {func(w *Webhook) { w.URL = "https://127.0.0.1:9443?" }, "webhook.url"},
+		"URL with an empty fragment": {func(w *Webhook) { w.URL = "https://127.0.0.1:9443/#" }, "webhook.url"},
+		"URL without a host":         {func(w *Webhook) { w.URL = "https://:9443" }, "webhook.url"},
+		"no Service for URL":         {func(w *Webhook) { w.URL, w.ServiceName = "https://a:1", "" }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Default()
