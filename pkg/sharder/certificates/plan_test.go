@@ -197,34 +197,3 @@ func TestNoGap(t *testing.T) {
 		t.Errorf("%d CAs and %d certificates in a week", len(seenCAs), len(seenCerts))
 	}
 }
-
-func FuzzParseState(f *testing.F) {
-	p := testPolicy()
-	p.firstSeenAt = func(string) time.Time { return epoch }
-	s, _, _, err := plan(state{}, epoch, p)
-	if err != nil {
-		f.Fatal(err)
-	}
-	data, err := s.encode(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data[keyCACert], data[keyCAKey], data[keyCert], data[keyKey])
-	f.Add(data[keyCACert], data[keyKey], data[keyCert], data[keyCAKey])
-	f.Add(data[keyCert], data[keyKey], data[keyCert], data[keyKey])
-	f.Add([]byte("garbage"), []byte(nil), []byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte{0})
-	f.Fuzz(func(t *testing.T, caCert, caKey, cert, key []byte) {
-		s, err := parseState(map[string][]byte{keyCACert: caCert, keyCAKey: caKey, keyCert: cert, keyKey: key})
-		if err == nil && (len(s.cas) == 0 || s.serving.certificate == nil) {
-			t.Error("half a state without an error")
-		}
-		// Whatever it was, what is made of it works.
-		next, _, _, err := plan(s, epoch, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := verify(next, next.cas, "127.0.0.1", epoch); err != nil {
-			t.Error(err)
-		}
-	})
-}

@@ -33,6 +33,10 @@ func parseState(data map[string][]byte) (state, error) {
 		if !ca.certificate.IsCA {
 			return state{}, fmt.Errorf("%s: the certificate %q is no CA", keyCACert, ca.certificate.Subject)
 		}
+		// Nobody would trust what such a CA signs, and so it would sign anew for ever.
+		if err := ca.certificate.CheckSignatureFrom(ca.certificate); err != nil {
+			return state{}, fmt.Errorf("%s: the certificate %q did not sign itself: %w", keyCACert, ca.certificate.Subject, err)
+		}
 	}
 	serving, err := decodePairs(data[keyCert], data[keyKey])
 	if err != nil {
