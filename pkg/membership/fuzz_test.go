@@ -1,7 +1,10 @@
 package membership_test
 
 import (
+	"encoding/json"
 	"math"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // fuzzLease returns a Lease with the fields that present has a bit for.
@@ -127,4 +131,91 @@ func FuzzShards(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzLeases reads a list of Leases as it comes from the API server. Whatever is in it, each Lease of the ring is a shard or
+// ignored for a reason, what counts makes a ring, and whoever reads the same Leases sees the same.
+func FuzzLeases(f *testing.F) {
+	f.Add([]byte(`{"items":[{"metadata":{"name":"a","labels":{"sharding.clusterring.dev/ring":"foo"}},"spec":{"holderIdentity":"p"}}]}`))
+	f.Add([]byte(`{"items":[{"spec":{"renewTime":"2026-05-04T03:02:01.000000Z"}},{"metadata":null},{}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, again := &coordinationv1.LeaseList{}, &coordinationv1.LeaseList{}
+		if err := json.Unmarshal(data, list); err != nil {
+			return
+		}
+		if encoded, err := json.Marshal(list); err != nil || json.Unmarshal(encoded, again) != nil {
+			return // A time that JSON has no room for, once it is UTC.
+		}
+		before := list.DeepCopy()
+		var leases []*coordinationv1.Lease
+		names, ofRing := map[types.NamespacedName]bool{}, 0
+		for i := range list.Items {
+			lease := &list.Items[i]
+			checkLease(t, lease, &again.Items[i])
+			if value, ok := lease.Labels[v1alpha1.LabelRing]; ok && value == testRing {
+				ofRing++
+			}
+			names[types.NamespacedName{Namespace: lease.Namespace, Name: lease.Name}] = true
+			leases = append(leases, lease)
+		}
+		if len(names) < len(leases) {
+			return // The API server has no two of one name.
+		}
+
+		shards, ignored := membership.Shards(testRing, leases)
+		if len(shards)+len(ignored) != ofRing {
+			t.Errorf("%d shards and %d ignored of %d Leases", len(shards), len(ignored), ofRing)
+		}
+		if slices.ContainsFunc(ignored, func(i membership.Ignored) bool { return i.Reason == "" }) {
+			t.Errorf("ignored without a reason: %v", ignored)
+		}
+		if _, err := ring.New(membership.Members(shards)...); err != nil {
+			t.Errorf("no ring: %v", err)
+		}
+		if _, err := ring.New(membership.Eligible(shards)...); err != nil {
+			t.Errorf("no ring of the eligible: %v", err)
+		}
+		slices.Reverse(leases)
+		if s, i := membership.Shards(testRing, leases); !slices.Equal(s, shards) || !slices.Equal(i, ignored) {
+			t.Errorf("another order, another result: %v, %v and %v, %v", shards, ignored, s, i)
+		}
+		if !reflect.DeepEqual(before, list) {
+			t.Error("the Leases were changed")
+		}
+	})
+}
+
+// checkLease compares what is read from a Lease with what is read from it once more, and from the next renewal.
+func checkLease(t *testing.T, lease, again *coordinationv1.Lease) {
+	t.Helper()
+	renewal := membership.RenewalOf(lease)
+	if membership.RenewalOf(again) != renewal {
+		t.Errorf("%+v is read as another renewal than %+v", again.Spec, lease.Spec)
+	}
+	state, _ := membership.StateOf(lease, start, start, 0)
+	held := state == membership.StateReady
+	labelled := lease.DeepCopy()
+	metav1.SetMetaDataLabel(&labelled.ObjectMeta, v1alpha1.LabelRing, testRing)
+	if membership.RenewalOf(labelled) != renewal {
+		t.Error("a label is taken for a renewal")
+	}
+	if shards, _ := membership.Shards(testRing, []*coordinationv1.Lease{labelled}); len(shards) == 1 && shards[0].Held != held {
+		t.Errorf("the Lease is %s just after it was seen, but held: %v", state, shards[0].Held)
+	}
+	renewed := lease.DeepCopy()
+	renewed.Spec.RenewTime = new(metav1.NewMicroTime(start))
+	if old := lease.Spec.RenewTime; old != nil {
+		renewed.Spec.RenewTime.Time = old.Add(time.Microsecond)
+	}
+	if membership.RenewalOf(renewed) == renewal {
+		t.Errorf("a renewal is overlooked after %v", lease.Spec.RenewTime)
+	}
+	taken := lease.DeepCopy()
+	taken.Spec.HolderIdentity = new("another")
+	if old := lease.Spec.HolderIdentity; old != nil {
+		taken.Spec.HolderIdentity = new(*old + "'")
+	}
+	if membership.RenewalOf(taken) == renewal {
+		t.Errorf("a new holder is overlooked after %v", lease.Spec.HolderIdentity)
+	}
 }

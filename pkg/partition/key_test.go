@@ -131,6 +131,9 @@ func FuzzControllerKey(f *testing.F) {
 			t.Fatalf("got %q and error %v", key, err)
 		}
 		if err != nil {
+			if !strings.HasPrefix(err.Error(), fmt.Sprintf("controller reference to %q: invalid ", name)) {
+				t.Errorf("the error does not say what is wrong with which reference: %v", err)
+			}
 			return
 		}
 		gv, err := schema.ParseGroupVersion(apiVersion)
