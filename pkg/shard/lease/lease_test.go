@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,22 @@ func TestLabelsAreRestored(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if diff := cmp.Diff(map[string]string{"ring": "r", "state": "ready"}, api.get("shard-a").Labels); diff != "" || !l.Valid() {
 			t.Errorf("valid %v, labels (-want +got):\n%s", l.Valid(), diff)
+		}
+		r.cancel()
+		<-r.returned
+	})
+}
+
+// TestAcquireAfterTheLastTransition: a number that somebody wrote into the Lease must not keep it from being held for ever.
+func TestAcquireAfterTheLastTransition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI()
+		api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.LeaseTransitions = ptr.To[int32](math.MaxInt32) })
+		l, _ := testLease(t, api, "me")
+		r := start(t, l, false)
+		<-r.started
+		if got := *api.get("shard-a").Spec.LeaseTransitions; got != 0 {
+			t.Errorf("%d transitions, want 0", got)
 		}
 		r.cancel()
 		<-r.returned

@@ -181,6 +181,8 @@ func (l *lock) write(
 		return err
 	}
 	record.LeaseDurationSeconds = int(l.lease.cfg.Duration / time.Second)
+	// After the highest number comes 0: the API server refuses negative ones.
+	record.LeaderTransitions &= math.MaxInt32
 	// The elector's time is when it began, and it writes the same one again after a write of which it has not heard. Nobody
 	// would notice that second write, but the deadline would count from it.
 	record.RenewTime = metav1.Time{Time: l.nextRenewal(lease)}
