@@ -90,7 +90,7 @@ soak: ## Simulate systems with faults for SOAK (1h), each schedule from a seed o
 	bin/sim.test -test.run '^TestSchedules$$' -test.timeout 0 -sim.for $(SOAK)
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (10s). RUN picks targets.
+fuzz: ## Run all fuzz targets in turn, each for FUZZTIME (10s). RUN picks targets.
 	hack/fuzz.sh $(FUZZTIME) '$(RUN)'
 
 .PHONY: bench
