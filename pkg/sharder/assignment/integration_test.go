@@ -80,6 +80,12 @@ func TestControlledObjectsFollow(t *testing.T) {
 	f.auditNow()
 	f.waitSettled(patience, "a", "b")
 	for i := range n / 2 {
+		child, err := f.kube.CoreV1().Secrets(f.namespace).Get(t.Context(), fmt.Sprintf("object-%d", i), metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Its shard hears of it later than a does.
+		f.ledger.release(string(child.UID), child.Labels[v1alpha1.ShardLabel(f.ring)])
 		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"a"}}}`, v1alpha1.ShardLabel(f.ring))
 		if _, err := f.meta.Resource(secrets).Namespace(f.namespace).Patch(t.Context(), fmt.Sprintf("object-%d", i), types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
