@@ -127,7 +127,7 @@ func (w *World) use(ctx context.Context, a Action) error {
 	w.edits++
 	want := fmt.Sprint(w.edits)
 	w.mu.Unlock()
-	object := configMap(a.N, want)
+	object := configMap(a.N, want, w.plan.Padding)
 	switch a.Kind {
 	case create:
 		_, err := configs.Create(ctx, object, metav1.CreateOptions{})

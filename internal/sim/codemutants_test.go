@@ -18,6 +18,7 @@ var codeMutants = map[string]struct {
 	guarantee      string
 	first, within  int // seeds
 	plan           string
+	test           string // that fails, TestSchedules by default
 }{
 	"the sharder trusts the times that others wrote": {
 		file:      "pkg/sharder/leases/tracker.go",
@@ -55,6 +56,24 @@ var codeMutants = map[string]struct {
 		new:       "if _, known := c.ownerHere(obj); !known {",
 		guarantee: "G4", first: 30, within: 40, plan: "mixed",
 	},
+	"the fence looks at the Lease when a request is made, and not when it is sent": {
+		file:      "pkg/shard/lease/fence.go",
+		old:       "if err := b.check(); err != nil {",
+		new:       "if err := error(nil); err != nil {",
+		guarantee: "G1", first: 1, within: 20, plan: "pauses",
+	},
+	"a shard relies on a timer to tell it that its Lease has run out": {
+		file:      "pkg/shard/lease/lease.go",
+		old:       "return l.held && l.over.Err() == nil && !l.deadline.reached(l.clock())",
+		new:       "return l.held && l.over.Err() == nil",
+		guarantee: "G1", first: 1, within: 20, plan: "pauses",
+	},
+	"the sharder keeps the objects of an audit": {
+		file:      "pkg/sharder/assignment/scan.go",
+		old:       "d := sc.View.Main(scope.MainKey(r, object),",
+		new:       "context.AfterFunc(ctx, func() { _ = object.Annotations })\n\t\td := sc.View.Main(scope.MainKey(r, object),",
+		guarantee: "G6", test: "^TestMemory$/^sound$",
+	},
 }
 
 // TestCodeMutants compiles this package with one change of the code under test after the other, and runs schedules until
@@ -87,13 +106,17 @@ func TestCodeMutants(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-run", "^TestSchedules$", ".",
-				"-sim.plan", m.plan, "-sim.until", m.guarantee, "-sim.first", fmt.Sprint(m.first), "-sim.n", fmt.Sprint(m.within))
+			args := []string{"test", "-overlay", overlay, "-run", m.test, "."}
+			if m.test == "" {
+				args = []string{"test", "-overlay", overlay, "-run", "^TestSchedules$", ".",
+					"-sim.plan", m.plan, "-sim.until", m.guarantee, "-sim.first", fmt.Sprint(m.first), "-sim.n", fmt.Sprint(m.within)}
+			}
+			cmd := exec.CommandContext(t.Context(), "go", args...)
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
 			if err == nil {
-				t.Fatalf("not caught within %d schedules", m.within)
+				t.Fatalf("not caught within %d schedules of %q, or by %q", m.within, m.plan, m.test)
 			}
 			for line := range strings.Lines(string(out)) {
 				if strings.Contains(line, ": "+m.guarantee+" at ") {

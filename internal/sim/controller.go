@@ -116,6 +116,7 @@ func (c *controller) next(ctx context.Context) bool {
 		return false
 	}
 	defer c.queue.Done(name)
+	c.link.pace.wait("begins", name)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -159,18 +160,24 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 }
 
 // work takes its time. Now and then it does not notice that its context ends, and goes on: the result is the context to go
-// on with.
+// on with. A pause stops some workers here, and others when they have passed the fence with what they send next.
 func (c *controller) work(ctx context.Context, name cache.ObjectName) (context.Context, error) {
 	n, _ := c.instances.LoadOrStore(name, new(atomic.Int64))
 	chance := c.dice.roll(c.id(), name, n.(*atomic.Int64).Add(1))
+	var err error
 	switch chance.IntN(20) {
 	case 0:
 		time.Sleep(between(chance, 0, 2*leaseDuration))
-		return context.WithoutCancel(ctx), nil
+		ctx = context.WithoutCancel(ctx)
 	case 1, 2:
-		return ctx, sleep(ctx, between(chance, 0, 3*time.Second))
+		err = sleep(ctx, between(chance, 0, 3*time.Second))
+	default:
+		err = sleep(ctx, between(chance, 0, 300*time.Millisecond))
 	}
-	return ctx, sleep(ctx, between(chance, 0, 300*time.Millisecond))
+	if chance.IntN(2) == 0 {
+		c.link.pace.wait("goes on with", name)
+	}
+	return ctx, err
 }
 
 func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) error {

@@ -9,7 +9,7 @@ import (
 
 // A Finding is a guarantee that did not hold.
 type Finding struct {
-	Guarantee string // G1 to G4
+	Guarantee string // G1 to G6
 	At        time.Duration
 	Detail    string
 }

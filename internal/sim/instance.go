@@ -63,6 +63,7 @@ func (k *keeper) keep() error {
 			return fmt.Errorf("start %s: %w", k.name, err)
 		}
 		<-i.ended
+		i.link.pace.end()
 		_ = sleep(k.world.ctx, restartDelay)
 	}
 	return nil
@@ -89,6 +90,18 @@ func (k *keeper) stop() {
 	if i := k.get(); i != nil {
 		i.cancel()
 	}
+}
+
+// forget ends the present process for good, and keeps nothing of it.
+func (k *keeper) forget() {
+	k.keepDown(true)
+	k.stop()
+	if i := k.get(); i != nil {
+		<-i.ended
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.current = nil
 }
 
 // keepDown lets no other process start, or does again.

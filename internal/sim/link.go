@@ -17,6 +17,8 @@ import (
 type Conditions struct {
 	// Cut lets nothing pass: what is sent hangs until the network is well again.
 	Cut bool
+	// Paused stops the process itself: nothing passes, its clock stands still, and it hears of nothing that has ended meanwhile.
+	Paused bool
 	// Refused answers nothing, at once.
 	Refused bool
 	// Delay is how long a request and an answer take, up to twice as long.
@@ -46,8 +48,9 @@ type link struct {
 	sent func(req *http.Request, body []byte)
 	// edit changes what is sent, for a mutant. Optional.
 	edit func(req *http.Request, body []byte) []byte
-	// clock is that of the process.
+	// clock and pace are those of the process.
 	clock clock
+	pace  *pace
 	// background waits for what is under way without its sender.
 	background *sync.WaitGroup
 
@@ -61,13 +64,15 @@ type link struct {
 
 func newLink(name string, d dice, next http.RoundTripper, background *sync.WaitGroup) *link {
 	return &link{
-		name: name, dice: d, next: next, background: background, sent: func(*http.Request, []byte) {},
+		name: name, dice: d, next: next, background: background, sent: func(*http.Request, []byte) {}, pace: newPace(name, d),
 		changed: make(chan struct{}), counts: map[string]int{}, streams: map[*stream]struct{}{},
 	}
 }
 
 // set changes the conditions.
 func (l *link) set(c Conditions) {
+	c.Cut = c.Cut || c.Paused
+	l.pace.pause(c.Paused)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conditions = c
@@ -80,6 +85,7 @@ func (l *link) kill() {
 	l.mu.Lock()
 	l.dead = true
 	l.mu.Unlock()
+	l.pace.end()
 	l.set(Conditions{})
 	l.reset()
 }
@@ -114,6 +120,8 @@ func (l *link) chance(req *http.Request) *rand.Rand {
 
 // RoundTrip implements http.RoundTripper.
 func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
+	l.pace.wait("sends", req.Method, req.URL.Path)
+	defer l.pace.wait("hears of", req.Method, req.URL.Path)
 	var body []byte
 	if req.Body != nil {
 		var err error
@@ -173,7 +181,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if req.URL.Query().Get("watch") != "" && resp.StatusCode == http.StatusOK {
-		resp.Body = l.stream(resp.Body, req.Context(), chance, c)
+		resp.Body = l.stream(req, resp.Body, chance, c)
 	}
 	return resp, nil
 }

@@ -54,6 +54,9 @@ func TestConditions(t *testing.T) {
 		"cut until it is well again": {
 			conditions: Conditions{Cut: true}, code: is(200), arrive: is(1), takes: within(time.Minute, time.Minute+10*time.Millisecond),
 		},
+		"paused until it goes on": {
+			conditions: Conditions{Paused: true}, code: is(200), arrive: is(1), takes: within(time.Minute, time.Minute+10*time.Millisecond+awakening),
+		},
 		"refused": {
 			conditions: Conditions{Refused: true}, err: errRefused, arrive: is(0), takes: within(0, 0),
 		},

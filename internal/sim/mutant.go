@@ -33,6 +33,10 @@ type Mutant struct {
 	Meddling bool
 	// Refusing has admission refuse now and then.
 	Refusing bool
+	// Slow has the clocks of shards run at half the speed, which is more than a Lease's grace covers.
+	Slow bool
+	// Hoarding has the sharder keep all objects.
+	Hoarding bool
 }
 
 // edit returns what changes the requests of a replica of the sharder, or nil.

@@ -23,6 +23,7 @@ func TestMutants(t *testing.T) {
 		"objects are handed over before their children":      {Mutant{OwnerFirst: true}, "G4", 1, 20, "mixed"},
 		"the sharder writes more than its labels":            {Mutant{Meddling: true}, "G3", 1, 10, "mixed"},
 		"admission refuses":                                  {Mutant{Refusing: true}, "G3", 1, 10, "mixed"},
+		"clocks run at half the speed":                       {Mutant{Slow: true}, "G1", 1, 20, "pauses"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := uint64(max(1, tc.from-2))

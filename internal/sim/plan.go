@@ -69,12 +69,13 @@ func (a Action) String() string {
 type Plan struct {
 	Seed                      uint64
 	Shards, Replicas, Servers int
-	// Objects is how many there are at the beginning.
-	Objects int
+	// Objects is how many there are at the beginning, and Padding how many bytes each has that mean nothing.
+	Objects, Padding int
 	// AuditInterval is that of the sharder.
 	AuditInterval time.Duration
-	// Skew is by how much the clocks of shards are wrong.
-	Skew map[string]time.Duration
+	// Skew is by how much the clocks of shards are wrong, and Rates how many seconds they count in a second, if not 1.
+	Skew  map[string]time.Duration
+	Rates map[string]float64
 	// Trouble is how long there are faults. After that, everything has to get well.
 	Trouble time.Duration
 	Actions []Action
@@ -82,8 +83,8 @@ type Plan struct {
 
 func (p Plan) String() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers, %d objects, audit every %s, clocks off by %v, trouble for %s\n",
-		p.Seed, p.Shards, p.Replicas, p.Servers, p.Objects, p.AuditInterval, p.Skew, p.Trouble)
+	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers, %d objects, audit every %s, clocks off by %v at rates of %v, trouble for %s\n",
+		p.Seed, p.Shards, p.Replicas, p.Servers, p.Objects, p.AuditInterval, p.Skew, p.Rates, p.Trouble)
 	for _, a := range p.Actions {
 		fmt.Fprintln(&out, a)
 	}
@@ -109,7 +110,26 @@ func NewPlan(seed uint64) Plan {
 		p.Actions = append(p.Actions, p.action(r))
 	}
 	slices.SortStableFunc(p.Actions, func(a, b Action) int { return int(a.At - b.At) })
+	p.Rates = rates(seed, 0.01)
+	// What is drawn above stays what it was, so that seeds keep their meaning.
+	pauses := dice(seed).roll("pauses")
+	for i, a := range p.Actions {
+		if a.Kind == network && a.Conditions.Cut {
+			p.Actions[i].Conditions.Paused = pauses.IntN(2) == 0
+		}
+	}
 	return p
+}
+
+// rates returns rates of the clocks of shards, every other of which is wrong by up to so much.
+func rates(seed uint64, most float64) map[string]float64 {
+	r, rates := dice(seed).roll("rates"), map[string]float64{}
+	for i := range 6 {
+		if rate := 1 + most*(2*r.Float64()-1); r.IntN(2) == 0 {
+			rates[shardName(i)] = rate
+		}
+	}
+	return rates
 }
 
 func (p Plan) action(r *rand.Rand) Action {

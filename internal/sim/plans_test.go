@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // plans are kinds of plans. All but the first are for what does not happen often enough by chance.
 var plans = map[string]func(seed uint64) Plan{
@@ -9,6 +12,8 @@ var plans = map[string]func(seed uint64) Plan{
 	"coming back":       comingBack,
 	"slow shards":       slowShards,
 	"lost leads":        lostLeads,
+	"pauses":            pauses,
+	"unlike clocks":     unlikeClocks,
 }
 
 // withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
@@ -74,5 +79,34 @@ func lostLeads(seed uint64) Plan {
 		}
 	}
 	p.Actions = append(p.Actions, Action{At: 74 * time.Second, Kind: join, Target: shardName(5)})
+	return p
+}
+
+// pauses returns a plan with shards that are stopped while they work, for about as long as it takes until their Leases are
+// taken, or longer.
+func pauses(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 1, 1, 10, 90*time.Second, nil
+	r := dice(seed).roll("long pauses")
+	for at := 5 * time.Second; at < 75*time.Second; at += 15 * time.Second {
+		p.Actions = append(p.Actions, Action{
+			At: at, For: between(r, leaseDuration, 5*leaseDuration/2), Kind: network, Target: shardName(r.IntN(p.Shards)), Conditions: Conditions{Paused: true},
+		})
+		for n := range p.Objects {
+			p.Actions = append(p.Actions, Action{At: between(r, at-300*time.Millisecond, at), Kind: edit, N: n})
+		}
+	}
+	return p
+}
+
+// unlikeClocks returns a plan with clocks of shards that run almost as differently as the grace of a Lease, a third of its
+// duration, allows. A Lease that somebody deletes has no grace.
+func unlikeClocks(seed uint64) Plan {
+	p := pauses(seed)
+	if seed%2 == 0 {
+		p = NewPlan(seed)
+		p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool { return a.Kind == removeLease })
+	}
+	p.Rates = rates(seed, 0.2)
 	return p
 }

@@ -27,7 +27,7 @@ type process struct {
 }
 
 func (p *process) shard() string { return p.name }
-func (p *process) acts() bool    { return p.lib.Valid() && !p.crashed.Load() }
+func (p *process) acts() bool    { return !p.link.pace.paused() && p.lib.Valid() && !p.crashed.Load() }
 
 // startShard starts a process of a shard.
 func (w *World) startShard(name string, number int, c Conditions) (*instance, error) {
@@ -36,13 +36,23 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 	if offset := w.plan.Skew[name]; offset != 0 {
 		p.link.clock = clock(offset)
 	}
+	pace := p.link.pace
+	if rate, ok := w.plan.Rates[name]; ok {
+		pace.rate = rate
+	}
+	if w.mutant.Slow {
+		pace.rate = 0.5
+	}
+	// The elector cannot be given a clock. It is told of other times instead.
 	lib, err := shard.New(shard.Config{
 		Ring: ringName, RESTConfig: simapi.ConfigOver(p.link), Namespace: shardNamespace, Name: name, Identity: i.id(),
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, ShutdownTimeout: 10 * time.Second,
+		LeaseDuration: leaseDuration, RenewDeadline: min(pace.lasts(renewDeadline), leaseDuration-time.Millisecond),
+		RetryPeriod: pace.lasts(retryPeriod), ShutdownTimeout: pace.lasts(10 * time.Second),
 	})
 	if err != nil {
 		return nil, err
 	}
+	pace.setClock(lib)
 	p.lib = lib
 	p.link.sent = p.checkFence
 	config := lib.RESTConfig()

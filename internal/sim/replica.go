@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -45,6 +47,11 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 		return nil, err
 	}
 	r.sharder = s
+	if w.mutant.Hoarding {
+		hoard := informers.NewSharedInformerFactory(kubernetes.NewForConfigOrDie(cfg.Client.RESTConfig), 0)
+		hoard.Core().V1().ConfigMaps().Informer()
+		hoard.StartWithContext(ctx)
+	}
 	w.mu.Lock()
 	w.replicas[name] = r
 	w.mu.Unlock()
@@ -113,7 +120,7 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errRefused
 	default:
 	}
-	if conditions, _, _ := r.link.get(); conditions.Cut && chance.IntN(2) == 0 { // paused, or cut off on that side, too
+	if conditions, _, _ := r.link.get(); conditions.Cut && (chance.IntN(2) == 0 || conditions.Paused) { // cut off on that side, too
 		<-req.Context().Done()
 		return nil, req.Context().Err()
 	}

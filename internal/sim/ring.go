@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,6 +89,10 @@ func (w *World) leave(name string, crash bool) {
 	}
 }
 
-func configMap(n int, want string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: objectName(n)}, Data: map[string]string{wanted: want}}
+func configMap(n int, want string, padding int) *corev1.ConfigMap {
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: objectName(n)}, Data: map[string]string{wanted: want}}
+	if padding > 0 {
+		config.Annotations = map[string]string{"padding": strings.Repeat("x", padding)}
+	}
+	return config
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // stream is a watch on its way through a link: events come late, and it breaks.
 type stream struct {
 	link   *link
+	path   string
 	body   io.ReadCloser
 	ctx    context.Context
 	chance *rand.Rand
@@ -19,8 +21,8 @@ type stream struct {
 	once   sync.Once
 }
 
-func (l *link) stream(body io.ReadCloser, ctx context.Context, chance *rand.Rand, c Conditions) io.ReadCloser {
-	s := &stream{link: l, body: body, ctx: ctx, chance: chance, broken: make(chan struct{})}
+func (l *link) stream(req *http.Request, body io.ReadCloser, chance *rand.Rand, c Conditions) io.ReadCloser {
+	s := &stream{link: l, path: req.URL.Path, body: body, ctx: req.Context(), chance: chance, broken: make(chan struct{})}
 	if c.WatchLife > 0 {
 		s.end = time.AfterFunc(between(chance, 0, 2*c.WatchLife), s.breakOff)
 	}
@@ -47,6 +49,7 @@ func (s *stream) breakOff() {
 
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.body.Read(p)
+	s.link.pace.wait("sees", s.path)
 	select {
 	case <-s.broken:
 		return 0, errReset
@@ -62,6 +65,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 	}
 	for {
+		s.link.pace.wait("sees", s.path)
 		c, changed, _ := s.link.get()
 		if !c.Cut {
 			return n, nil

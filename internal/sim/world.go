@@ -59,6 +59,8 @@ type Result struct {
 	Departures, Splits int
 	// Flows is how many main objects have gone from one shard to another.
 	Flows map[Flow]int
+	// Memory is how many bytes the replicas of the sharder held in the end, if that was asked for.
+	Memory int64
 }
 
 // Options say how to run a plan.
@@ -68,6 +70,8 @@ type Options struct {
 	Log int
 	// Verbosity of what the processes log, if a log is kept; negative for none.
 	Verbosity int
+	// Memory asks for the memory of the sharder, which ends in order to be measured.
+	Memory bool
 }
 
 // Run carries out the plan. It must be called within a bubble.
@@ -88,11 +92,15 @@ func Run(plan Plan, options Options) (Result, error) {
 	}
 	w.user = kubernetes.NewForConfigOrDie(w.server.Config())
 	err = w.play()
+	var memory int64
+	if err == nil && options.Memory {
+		memory = w.memory()
+	}
 	w.cancel()
 	w.running.Wait()
 	w.background.Wait()
 	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Syncs: w.ledger.syncs, Moves: w.ledger.moves,
-		Departures: w.ledger.departures, Splits: w.ledger.splits, Flows: w.ledger.flows}
+		Departures: w.ledger.departures, Splits: w.ledger.splits, Flows: w.ledger.flows, Memory: memory}
 	result.Findings, result.Log = w.result()
 	return result, err
 }
