@@ -32,8 +32,9 @@ for i in "${!targets[@]}"; do
   package="${dir}"
   [[ "${module}" == . ]] || package=".${dir#"${module}"}"
   result=ok
-  # Without -short, packages with integration tests would start a control plane for each process that fuzzes.
-  go -C "${module}" test -short -run '^$' -fuzz "^${target}\$" -fuzztime "${time}" "./${package}" </dev/null 2>&1 | tee "${log}" ||
+  # Without -short, packages with integration tests would start a control plane for each process that fuzzes. Inputs that
+  # are new are made smaller for a minute each by default, and nothing else is tried meanwhile.
+  go -C "${module}" test -short -run '^$' -fuzz "^${target}\$" -fuzztime "${time}" -fuzzminimizetime 100x "./${package}" </dev/null 2>&1 | tee "${log}" ||
     { result=FAILED failed=$((failed + 1)); }
   runs="$(sed -nE 's/^fuzz: elapsed: .*, execs: ([0-9]+) .*/\1/p' "${log}" | tail -n 1)"
   summary+=("$(printf '%-6s %10s runs  %s in %s' "${result}" "${runs:-no}" "${target}" "${dir}")")
