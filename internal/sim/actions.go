@@ -88,8 +88,7 @@ func (w *World) undo(a Action) {
 	case a.Kind == network && ok:
 		k.set(Conditions{})
 	case a.Kind == down && ok:
-		_, shard := w.processes[a.Target]
-		k.keepDown(shard && !w.members[a.Target])
+		k.keepDown(w.isShard(a.Target) && !w.members[a.Target])
 	}
 	switch a.Kind {
 	case removeRing:

@@ -155,12 +155,20 @@ func (w *World) keep(name string, start func(string, int, Conditions) (*instance
 	w.start(k.keep)
 }
 
+// isShard tells a shard that has ever run from a replica of the sharder.
+func (w *World) isShard(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.processes[name]
+	return ok
+}
+
 // heal ends all faults.
 func (w *World) heal() error {
 	w.say("=== all faults end")
 	for name, k := range w.keepers {
 		k.set(Conditions{})
-		if _, shard := w.processes[name]; !shard || w.members[name] {
+		if !w.isShard(name) || w.members[name] {
 			k.keepDown(false)
 		}
 	}
