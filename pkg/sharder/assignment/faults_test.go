@@ -167,14 +167,11 @@ func TestLeaderStopsWhileMoving(t *testing.T) {
 	f.waitSettled(patience, "a", "b")
 }
 
-// TestRingDeletedWhileLeaseIsHeld: nobody needs the Lease any more.
-func TestRingDeletedWhileLeaseIsHeld(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, resource(configMaps))
-	lease := f.startShard("a", true)
-	lease.leave()
-	testenv.Poll(t, patience, func(ctx context.Context) error {
-		l, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, "a", metav1.GetOptions{})
+// takeLease makes the sharder the holder of a Lease, as a leader does.
+func (f *fixture) takeLease(shard string) {
+	f.t.Helper()
+	testenv.Poll(f.t, patience, func(ctx context.Context) error {
+		l, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, shard, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -182,6 +179,15 @@ func TestRingDeletedWhileLeaseIsHeld(t *testing.T) {
 		_, err = f.kube.CoordinationV1().Leases(f.namespace).Update(ctx, l, metav1.UpdateOptions{})
 		return err
 	})
+}
+
+// TestRingDeletedWhileLeaseIsHeld: nobody needs the Lease any more.
+func TestRingDeletedWhileLeaseIsHeld(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, resource(configMaps))
+	lease := f.startShard("a", true)
+	lease.leave()
+	f.takeLease("a")
 	if err := f.rings.ShardingV1alpha1().ClusterRings().Delete(t.Context(), f.ring, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,15 +213,7 @@ func TestLeaseTakenWhileRingIsDeleted(t *testing.T) {
 		return nil
 	})
 	a.kill()
-	testenv.Poll(t, patience, func(ctx context.Context) error {
-		l, err := f.kube.CoordinationV1().Leases(f.namespace).Get(ctx, "a", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder)
-		_, err = f.kube.CoordinationV1().Leases(f.namespace).Update(ctx, l, metav1.UpdateOptions{})
-		return err
-	})
+	f.takeLease("a")
 	testenv.Poll(t, patience, func(ctx context.Context) error { return f.leaseIs(ctx, "a", "", "") })
 }
 
