@@ -85,7 +85,7 @@ test-faults: build ## Kill, hang and cut off real processes, COUNT (1) times in 
 	hack/test-faults.sh $(COUNT) $(if $(filter-out .,$(RUN)),'$(RUN)')
 
 .PHONY: soak
-soak: ## Simulate systems with faults for SOAK (1h), each schedule from a seed of its own.
+soak: ## Simulate systems with faults for SOAK (1h), schedules of all kinds in turn, each from a seed of its own.
 	go test -c -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSchedules$$' -test.timeout 0 -sim.for $(SOAK)
 

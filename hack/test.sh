@@ -14,6 +14,21 @@ go test -json -race -p 2 -timeout 20m "${together[@]}" || status=1
 # Faults on real processes are a soak of their own: make test-faults.
 go test -json -race -p 1 -timeout 40m -skip '^TestFault' "${one_by_one[@]}" || status=1
 
+# Some thousand simulated systems, which the race detector would make take far longer. Each process has seeds of its own, and
+# goes by a name of its own, with its lines together.
+mkdir -p bin
+go test -c -o bin/sim.test ./internal/sim
+simulate() {
+  (cd internal/sim && go tool test2json -t -p "internal/sim/from-$1" ../../bin/sim.test -test.v=test2json -test.timeout 30m \
+    -test.run '^TestSchedules$' -sim.first "$1" -sim.n 1000)
+}
+schedules=$(mktemp -d)
+trap 'rm -rf "${schedules}"' EXIT
+simulate 1 >"${schedules}/1" &
+simulate 1001 >"${schedules}/1001" || status=1
+wait $! || status=1
+cat "${schedules}"/*
+
 # The control plane itself is not compiled with the race detector, which would take as long as its first build again.
 go -C tools/devcluster test -json -timeout 20m ./... || status=1
 go -C tools/devcluster/slottest test -json -timeout 20m ./... || status=1

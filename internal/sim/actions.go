@@ -40,7 +40,7 @@ func (w *World) do(a Action) {
 	k, ok := w.keepers[a.Target]
 	switch a.Kind {
 	case network, crash, stop, down, reset:
-		if !ok {
+		if !ok || a.For == 0 && !k.running() {
 			return // a plan that was shortened may speak of a shard that never joined
 		}
 	}
@@ -64,10 +64,17 @@ func (w *World) do(a Action) {
 		w.server.SetLag(a.N, resourceNamed(a.Target), a.Conditions.Delay)
 	case admissionFor:
 		w.setAdmission(a.Conditions)
-	case join:
-		w.join(a.Target)
-	case leave:
-		w.leave(a.Target, a.N == 1)
+	case join, leave:
+		before := len(w.members)
+		if a.Kind == join {
+			w.join(a.Target)
+		} else {
+			w.leave(a.Target, a.N == 1)
+		}
+		if len(w.members) != before {
+			w.ledger.use(a.Kind)
+		}
+		return
 	default:
 		w.start(func() error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), time.Minute)
@@ -76,9 +83,14 @@ func (w *World) do(a Action) {
 			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err) {
 				w.add("G3", "a request of a user failed: %s: %v", a, err)
 			}
+			if err == nil {
+				w.ledger.use(a.Kind)
+			}
 			return nil
 		})
+		return
 	}
+	w.ledger.fault(a.Kind)
 }
 
 // undo ends what lasts.
@@ -183,6 +195,7 @@ func (w *World) useLease(ctx context.Context, a Action) error {
 		return err
 	}
 	if a.Kind == removeLease {
+		w.ledger.holders.forgive(lease.UID)
 		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
 	}
 	delete(lease.Labels, v1alpha1.LabelRing)

@@ -68,6 +68,12 @@ var codeMutants = map[string]struct {
 		new:       "return l.held && l.over.Err() == nil",
 		guarantee: "G1", first: 1, within: 20, plan: "pauses",
 	},
+	"admission makes the labels of an object anew": {
+		file:      "pkg/sharder/admission/patch.go",
+		old:       "if len(object.Labels) == 0 {",
+		new:       "if len(object.Labels) >= 0 {",
+		guarantee: "G3", first: 1, within: 10, plan: "mixed",
+	},
 	"the sharder keeps the objects of an audit": {
 		file:      "pkg/sharder/assignment/scan.go",
 		old:       "d := sc.View.Main(scope.MainKey(r, object),",

@@ -54,6 +54,7 @@ func newController(p *process, config *rest.Config) (*controller, error) {
 		configs: factory.Core().V1().ConfigMaps().Lister(), secrets: factory.Core().V1().Secrets().Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](5*time.Millisecond, 5*time.Second)),
 	}
+	p.ledger.holders.know(p)
 	if err := p.lib.Controls(shard.Controlled{
 		Informer: factory.Core().V1().Secrets().Informer(),
 		Owners:   []cache.SharedIndexInformer{factory.Core().V1().ConfigMaps().Informer()},
@@ -187,9 +188,13 @@ func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) e
 		secret := &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
 				Name:            config.Name,
+				Annotations:     map[string]string{note: config.Name},
 				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(config, corev1.SchemeGroupVersion.WithKind("ConfigMap"))},
 			},
-			Data: map[string][]byte{wanted: []byte(config.Data[wanted])},
+			Data: map[string][]byte{wanted: []byte(config.Data[wanted]), note: []byte(config.Name)},
+		}
+		if config.Labels[note] != "" { // admission makes the labels of others
+			secret.Labels = map[string]string{note: config.Name}
 		}
 		if len(config.Name)%2 == 0 { // others are left to admission
 			c.lib.LabelChild(secret, config)
@@ -206,7 +211,7 @@ func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) e
 		return fmt.Errorf("secret %s belongs to another object of that name", secret.Name) // which is gone
 	}
 	secret = secret.DeepCopy()
-	secret.Data = map[string][]byte{wanted: []byte(config.Data[wanted])}
+	secret.Data[wanted] = []byte(config.Data[wanted])
 	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 	return err
 }

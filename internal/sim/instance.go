@@ -76,6 +76,20 @@ func (k *keeper) get() *instance {
 	return k.current
 }
 
+// running tells whether there is a process to do something to.
+func (k *keeper) running() bool {
+	i := k.get()
+	if i == nil {
+		return false
+	}
+	select {
+	case <-i.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 // crash ends the present process without a chance to do anything.
 func (k *keeper) crash() {
 	if i := k.get(); i != nil {

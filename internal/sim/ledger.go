@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"reflect"
 	"sync"
 	"time"
 
@@ -21,9 +22,11 @@ type worker interface {
 	acts() bool
 }
 
-// ledger knows who works on which object, and at which shard each object is. It finds what G1 and G4 forbid.
+// ledger knows who works on which object, and at which shard each object is. It finds what G1, G3 and G4 forbid.
 type ledger struct {
 	*findings
+	*counter
+	holders                *holders
 	shardLabel, drainLabel string
 
 	mu      sync.Mutex
@@ -33,10 +36,6 @@ type ledger struct {
 	families map[types.UID]map[types.UID]child
 	// excused are objects that a user has moved by hand.
 	excused map[types.UID]bool
-	syncs   int
-	moves   int
-	// departures is how many objects with children have gone to another shard, and splits how many of them left one behind.
-	departures, splits int
 	// flows is how many main objects have gone from one shard to another.
 	flows map[Flow]int
 }
@@ -44,10 +43,22 @@ type ledger struct {
 // Flow is from one shard to another.
 type Flow struct{ From, To string }
 
-// child is a child at a shard.
+// child is a child at a shard, and how long it was at the one where it was before.
 type child struct {
-	name, at string
-	since    time.Time
+	name, at, was string
+	since         time.Time
+	stayed        time.Duration
+}
+
+// settled tells whether the child has been where it is for long, or had been at the shard before it left that.
+func (c child) settled(shard string) bool {
+	return time.Since(c.since) > known || c.was == shard && c.stayed > known
+}
+
+// follows tells whether the child goes with its owner from one shard to the other. If the owner goes to nobody, as it does when
+// admission is away, it is enough that the child does not stay.
+func (c child) follows(before, after string) bool {
+	return c.at == after || after == "" && c.at != before
 }
 
 // known is how long a child must have been at a shard for the shard to know it in any case. A shard lets go of the children
@@ -55,8 +66,9 @@ type child struct {
 const known = 15 * time.Second
 
 func newLedger(f *findings, ring string) *ledger {
+	counter := &counter{}
 	return &ledger{
-		findings: f, shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
+		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
 		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{},
 		flows: map[Flow]int{},
 	}
@@ -67,9 +79,9 @@ func (l *ledger) begin(w worker, object metav1.Object) (end func()) {
 	uid, name := object.GetUID(), object.GetName()
 	l.say("%s begins %s (version %s)", w.id(), name, object.GetResourceVersion())
 	l.check(w, uid, name)
+	l.count(func(c *Counts) { c.Syncs++ })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.syncs++
 	if l.working[uid] == nil {
 		l.working[uid] = map[worker]int{}
 	}
@@ -108,13 +120,8 @@ func (l *ledger) check(w worker, uid types.UID, name string) {
 // seen is told of every change of the storage.
 func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	if r.GroupVersionResource != mains && r.GroupVersionResource != children {
-		if r.Resource == "leases" && new != nil {
-			o := unstructured.Unstructured{Object: new}
-			holder, _, _ := unstructured.NestedString(new, "spec", "holderIdentity")
-			before, _, _ := unstructured.NestedString(old, "spec", "holderIdentity")
-			if holder != before {
-				l.say("the Lease of %s goes from %q to %q", o.GetName(), before, holder)
-			}
+		if r.Resource == "leases" {
+			l.holders.seen(old, new)
 		}
 		return
 	}
@@ -126,6 +133,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		object.Object = old
 	}
 	uid, name := object.GetUID(), r.Kind+" "+object.GetName()
+	l.count(func(c *Counts) { c.Changes++ })
 	switch {
 	case new == nil:
 		l.say("%s is deleted, was at %q", name, before)
@@ -136,6 +144,9 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	default:
 		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, object.GetLabels()[l.drainLabel] != "")
 		l.at[uid] = after
+		if was, is := l.foreign(old), l.foreign(new); !reflect.DeepEqual(was, is) {
+			l.add("G3", "more of %s is changed than its labels: %v is %v now", name, was, is)
+		}
 	}
 	family, guarantee := uid, "G1"
 	if r.GroupVersionResource == children {
@@ -149,7 +160,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	if old == nil || new == nil || before == after || before == "" {
 		return
 	}
-	l.moves++
+	l.count(func(c *Counts) { c.Moves++ })
 	if family == uid {
 		l.flows[Flow{before, after}]++
 	}
@@ -157,12 +168,13 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		return
 	}
 	for _, c := range l.families[uid] {
-		if time.Since(c.since) > known || c.at != before {
-			l.departures++
+		if !c.settled(before) {
+			continue
 		}
-		if time.Since(c.since) > known && c.at == before {
-			l.splits++
-			l.say("!!! %s goes from %s to %q, and leaves %s behind", name, before, after, c.name)
+		l.count(func(n *Counts) { n.Departures++ })
+		if !c.follows(before, after) {
+			l.count(func(n *Counts) { n.Splits++ })
+			l.say("!!! %s goes from %s to %q, and %s is at %q", name, before, after, c.name, c.at)
 		}
 	}
 	for w := range l.working[family] {
@@ -181,7 +193,7 @@ func (l *ledger) follow(family, uid types.UID, name, before, after string, exist
 		if l.families[family] == nil {
 			l.families[family] = map[types.UID]child{}
 		}
-		l.families[family][uid] = child{name, after, time.Now()}
+		l.families[family][uid] = child{name: name, at: after, since: time.Now(), was: before, stayed: time.Since(l.families[family][uid].since)}
 	}
 }
 

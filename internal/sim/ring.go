@@ -90,9 +90,15 @@ func (w *World) leave(name string, crash bool) {
 }
 
 func configMap(n int, want string, padding int) *corev1.ConfigMap {
-	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: objectName(n)}, Data: map[string]string{wanted: want}}
+	config := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: objectName(n), Annotations: map[string]string{note: "own"}},
+		Data:       map[string]string{wanted: want, note: "own"},
+	}
+	if n%3 > 0 { // others have no labels of their own
+		config.Labels = map[string]string{note: "own"}
+	}
 	if padding > 0 {
-		config.Annotations = map[string]string{"padding": strings.Repeat("x", padding)}
+		config.Annotations["padding"] = strings.Repeat("x", padding)
 	}
 	return config
 }

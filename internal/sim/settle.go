@@ -18,12 +18,18 @@ import (
 )
 
 // settleTimeout is how long everything may take to get well. It is long, because reflectors wait for up to a minute after
-// failures.
+// failures; but it is less than the time between two audits by default, which would hide that nothing else works. How often it may take
+// longer than usual, the tests ask over many runs.
 const settleTimeout = 4 * time.Minute
 
 // settle waits until everything is well, and stays so for a moment.
 func (w *World) settle() error {
 	began := time.Now()
+	defer func() {
+		w.mu.Lock()
+		w.settled = time.Since(began)
+		w.mu.Unlock()
+	}()
 	var last error
 	well := 0
 	for time.Since(began) < settleTimeout {
@@ -35,9 +41,6 @@ func (w *World) settle() error {
 			well = 0
 		}
 		if well == 3 {
-			w.mu.Lock()
-			w.settled = time.Since(began)
-			w.mu.Unlock()
 			return nil
 		}
 	}
@@ -63,8 +66,8 @@ func (w *World) sayState() {
 
 var errFamily = errors.New("not with its owner")
 
-// well returns what is not as it is to be: every shard marked as ready, every object at the shard that the ring gives it to, known and worked on there,
-// and every child with its owner.
+// well returns what is not as it is to be: the webhook there, every shard marked as ready, no Lease held by the sharder any more, every
+// object at the shard that the ring gives it to, known and worked on there, and every child with its owner.
 func (w *World) well() error {
 	var members []ring.Member
 	w.mu.Lock()
@@ -76,8 +79,14 @@ func (w *World) well() error {
 	if err != nil {
 		return err
 	}
+	if len(w.server.Objects(schema.GroupResource{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"})) == 0 {
+		return errors.New("there is no webhook")
+	}
 	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
 		lease := &unstructured.Unstructured{Object: content}
+		if holder(content) == v1alpha1.HolderSharder {
+			return fmt.Errorf("the sharder holds the Lease of %s", lease.GetName())
+		}
 		state := lease.GetLabels()[v1alpha1.LabelState]
 		if slices.Contains(members, ring.Member{Name: lease.GetName()}) && state != string(membership.StateReady) {
 			return fmt.Errorf("%s is marked %q", lease.GetName(), state)

@@ -51,12 +51,7 @@ type Result struct {
 	Log string
 	// Settled is how long it took to get well after the faults, and Virtual the time that the run took.
 	Settled, Virtual time.Duration
-	// Syncs is how often a shard worked on an object, and Moves how often an object left a shard.
-	Syncs, Moves int
-	// Departures is how many objects have gone to another shard and had a child, and Splits how many of these children were left
-	// behind although they were there for long. That happens when a replica of the sharder that does not know of a new
-	// shard yet gives a child back, and is put right afterwards; it has to be rare.
-	Departures, Splits int
+	Counts
 	// Flows is how many main objects have gone from one shard to another.
 	Flows map[Flow]int
 	// Memory is how many bytes the replicas of the sharder held in the end, if that was asked for.
@@ -99,8 +94,7 @@ func Run(plan Plan, options Options) (Result, error) {
 	w.cancel()
 	w.running.Wait()
 	w.background.Wait()
-	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Syncs: w.ledger.syncs, Moves: w.ledger.moves,
-		Departures: w.ledger.departures, Splits: w.ledger.splits, Flows: w.ledger.flows, Memory: memory}
+	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Counts: w.ledger.counts, Flows: w.ledger.flows, Memory: memory}
 	result.Findings, result.Log = w.result()
 	return result, err
 }
@@ -196,6 +190,7 @@ func (w *World) tidyLeases() error {
 	}
 	for _, l := range list.Items {
 		if !w.members[l.Name] {
+			w.ledger.holders.forgive(l.UID)
 			err = errors.Join(err, leases.Delete(w.ctx, l.Name, metav1.DeleteOptions{}))
 		}
 	}
