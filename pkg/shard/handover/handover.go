@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -22,6 +23,8 @@ const (
 	// object is behind. Events usually arrive within milliseconds.
 	familyAttempts = 20
 	familyPause    = 50 * time.Millisecond
+	// familyWriters is how many controlled objects of one owner HandOver lets go of at once.
+	familyWriters = 8
 )
 
 // errNotSynced says that it is not known yet what an owner controls.
@@ -155,28 +158,55 @@ func (h *Handover) letGoOfFamily(ctx context.Context, owner metav1.Object) error
 	}
 }
 
+// tryLetGoOfFamily lets go of several objects at once: a shard that is asked for most of its objects, because others have come
+// to help it, needs its workers for the rest.
 func (h *Handover) tryLetGoOfFamily(ctx context.Context, owner metav1.Object) error {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for _, controlled := range h.controlled {
-		if !controlled.Informer.HasSynced() {
-			return errNotSynced // There may be more than the cache has.
+	family, err := h.familyOf(owner)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(family))
+	workqueue.ParallelizeUntil(ctx, familyWriters, len(family), func(i int) {
+		obj := family[i].object
+		err := letGo(ctx, h.ring, obj, family[i].resource.Patch(obj.GetNamespace()))
+		if err != nil && !apierrors.IsNotFound(err) {
+			errs[i] = fmt.Errorf("%s: %w", klog.KObj(obj), err)
 		}
-		objs, err := controlled.of(owner)
+	})
+	for _, err := range errs {
 		if err != nil {
 			return err
 		}
+	}
+	return ctx.Err() // some may have been left out
+}
+
+// familyOf returns the controlled objects of the owner that this shard has.
+func (h *Handover) familyOf(owner metav1.Object) ([]child, error) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var family []child
+	for _, controlled := range h.controlled {
+		if !controlled.Informer.HasSynced() {
+			return nil, errNotSynced // There may be more than the cache has.
+		}
+		objs, err := controlled.of(owner)
+		if err != nil {
+			return nil, err
+		}
 		for _, obj := range objs {
-			if obj.GetLabels()[v1alpha1.ShardLabel(h.ring)] != h.shard {
-				continue
-			}
-			err := letGo(ctx, h.ring, obj, controlled.Patch(obj.GetNamespace()))
-			if err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%s: %w", klog.KObj(obj), err)
+			if obj.GetLabels()[v1alpha1.ShardLabel(h.ring)] == h.shard {
+				family = append(family, child{controlled, obj})
 			}
 		}
 	}
-	return nil
+	return family, nil
+}
+
+// child is an object that is controlled by another.
+type child struct {
+	resource Controlled
+	object   metav1.Object
 }
 
 // LabelChild labels an object that is about to be created with the shard of its owner, so that admission has nothing left

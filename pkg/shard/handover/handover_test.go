@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +76,7 @@ func controlledBy(obj, owner *corev1.ConfigMap) *corev1.ConfigMap {
 
 // recorder is a PatchFunc that answers with errors and remembers what it was asked.
 type recorder struct {
+	mu    sync.Mutex
 	errs  map[string][]error // by name, one per call; the last one stays
 	calls []string           // name@resourceVersion
 }
@@ -92,6 +95,8 @@ func (r *recorder) patch(_ context.Context, name string, pt types.PatchType, dat
 	if diff := cmp.Diff(want, body.Metadata.Labels); diff != "" || pt != types.MergePatchType {
 		return fmt.Errorf("patch type %s, labels (-want +got):\n%s", pt, diff)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.calls = append(r.calls, name+"@"+body.Metadata.ResourceVersion)
 	errs := r.errs[name]
 	if len(errs) == 0 {
@@ -251,6 +256,41 @@ func TestFamilyLeavesBeforeTheOwner(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFamilyLeavesAtOnce: however many objects an owner controls, letting go of them takes a few requests' time.
+func TestFamilyLeavesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandover(t, true)
+		owner := object("owner", "9", shardLabel+"=a", drainLabel)
+		informer := filled{cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{}), false}
+		var patched atomic.Int32
+		patch := func(context.Context, string, types.PatchType, []byte, metav1.PatchOptions) error {
+			time.Sleep(time.Second)
+			patched.Add(1)
+			return nil
+		}
+		if err := h.Controls(Controlled{
+			Informer: informer, Owners: []cache.SharedIndexInformer{informer}, Patch: func(string) PatchFunc { return patch },
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 * familyWriters {
+			if err := informer.GetIndexer().Add(controlledBy(object(fmt.Sprint("c", i), "1", shardLabel+"=a"), owner)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		if handled, err := h.HandOver(t.Context(), owner, patch); !handled || err != nil {
+			t.Fatalf("handled %v, error %v", handled, err)
+		}
+		if got := time.Since(began); got != 3*time.Second {
+			t.Errorf("%d objects and their owner took %s, want 2 s and 1 s", 2*familyWriters, got)
+		}
+		if got := patched.Load(); got != 2*familyWriters+1 {
+			t.Errorf("%d patches, want %d", got, 2*familyWriters+1)
+		}
+	})
 }
 
 func TestLabelChild(t *testing.T) {
