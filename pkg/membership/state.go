@@ -25,21 +25,26 @@ const (
 // OrphanDelay is how long the Lease of a dead shard is kept after its duration.
 const OrphanDelay = time.Minute
 
+// Grace returns for how long a Lease of that duration is left alone after it has run out: as configured, or for a third of its
+// duration if that is zero or less. So much slower than the sharder's may the clock of the holder run.
+func Grace(duration, configured time.Duration) time.Duration {
+	if configured <= 0 {
+		return duration / 3
+	}
+	return configured
+}
+
 // StateOf returns the state at the time now of the shard that the Lease describes, and the time at which it changes if the
 // Lease does not; the zero time means never. From one state to the next by time alone it goes only ready, expired,
 // uncertain, or dead, orphaned.
 //
 // observed is when this process first saw the present Renewal of the Lease, on the same clock as now; no time that is
-// written in the Lease is looked at. A zero observed is taken for now. The grace is how long an expired Lease is
-// left alone; zero or less means a third of its duration.
+// written in the Lease is looked at. A zero observed is taken for now. The grace is that of Grace, as configured.
 //
 // A Lease that is held without a renewTime, or with a duration that is zero or negative, is never ready, but is left to
 // its holder for as long as any other.
 func StateOf(lease *coordinationv1.Lease, observed, now time.Time, grace time.Duration) (state State, next time.Time) {
 	duration := Duration(lease)
-	if grace <= 0 {
-		grace = duration / 3
-	}
 	if observed.IsZero() {
 		observed = now
 	}
@@ -54,7 +59,7 @@ func StateOf(lease *coordinationv1.Lease, observed, now time.Time, grace time.Du
 	if now.Before(expires) && usable(lease) {
 		return StateReady, expires
 	}
-	if uncertain := expires.Add(grace); now.Before(uncertain) {
+	if uncertain := expires.Add(Grace(duration, grace)); now.Before(uncertain) {
 		return StateExpired, uncertain
 	}
 	return StateUncertain, time.Time{}

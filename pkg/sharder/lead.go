@@ -50,7 +50,7 @@ func (s *Sharder) newControllers() (*controllers, error) {
 		Metadata: leader.metadata, Leases: leader.kube.CoordinationV1(),
 		LeaseLister: coordinationv1listers.NewLeaseLister(s.leases.GetIndexer()), Tracker: s.tracker, Rings: s.snapshots,
 		Namespaces: corev1listers.NewNamespaceLister(s.namespaces.GetIndexer()), Namespace: s.cfg.Namespace,
-		Metrics:       s.writes,
+		Metrics: s.writes, Grace: s.cfg.Shards.Grace.Duration,
 		AuditInterval: s.cfg.Assignment.AuditInterval.Duration, Writers: s.cfg.Assignment.ConcurrentWrites,
 		ConcurrentScans: s.cfg.Assignment.ConcurrentRings,
 		Registerer:      s.registry, MetricsProvider: s.queues,

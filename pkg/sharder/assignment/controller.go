@@ -52,6 +52,9 @@ type Config struct {
 	Namespace string
 	// Metrics counts writes. Required.
 	Metrics *relabel.Metrics
+	// Grace is how much longer than a Lease that is gone would have lasted the sharder waits for its holder, a third of the
+	// duration by default.
+	Grace time.Duration
 	// AuditInterval is the time between two audits of a ring, 5 min by default. Each is delayed by up to a tenth at random.
 	AuditInterval time.Duration
 	// Writers is how many objects of one ring may be worked on at once, 16 by default.

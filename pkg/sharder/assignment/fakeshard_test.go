@@ -30,7 +30,8 @@ type fakeShard struct {
 	holder    string
 	duration  time.Duration
 	renew     time.Duration
-	skew      time.Duration
+	skew      time.Duration // by how much its clock is wrong
+	drift     time.Duration // by how much too late it takes its Lease for over, because its clock is slow
 	resources []schema.GroupVersionResource
 
 	held   chan struct{} // closed when it holds its Lease
@@ -200,7 +201,7 @@ func (s *fakeShard) tryHold(ctx context.Context) error {
 func (s *fakeShard) holds(began time.Time, err error) error {
 	if err == nil {
 		s.mu.Lock()
-		s.deadline, s.holding = began.Add(s.duration), true
+		s.deadline, s.holding = began.Add(s.duration+s.drift), true
 		s.mu.Unlock()
 	}
 	return err

@@ -84,14 +84,14 @@ func TestTheOnlyShardReturns(t *testing.T) {
 	}
 }
 
-// TestDeletedLease deletes the Lease of a shard that does not notice. Its objects must not be touched before the Lease would
-// have run out.
+// TestDeletedLease deletes the Lease of a shard that does not notice, and whose clock is slow. Its objects must not be touched
+// before the Lease would have run out by that clock.
 func TestDeletedLease(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, resource(configMaps))
 	f.startSharder(options{})
 	f.startShard("a", true)
-	b := f.startShard("b", true, func(s *fakeShard) { s.duration = 5 * time.Second })
+	b := f.startShard("b", true, func(s *fakeShard) { s.duration, s.drift = 5*time.Second, time.Second })
 	f.create(40, "")
 	f.waitSettled(patience, "a", "b")
 	b.pause() // The ledger notices if anybody takes its objects too early.

@@ -98,7 +98,7 @@ func (e *evacuation) absence() (namespace string, duration, left time.Duration) 
 	if a.Free {
 		return namespace, duration, 0
 	}
-	return namespace, duration, a.Since.Add(duration).Sub(e.cfg.Clock.Now())
+	return namespace, duration, a.Since.Add(duration + membership.Grace(duration, e.cfg.Grace)).Sub(e.cfg.Clock.Now())
 }
 
 // canBeShard says whether there can be a Lease of that name. A label may hold anything.
