@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -62,8 +63,8 @@ func (e *exploration) add(s packed, parent uint32) uint32 {
 	return number
 }
 
-// run explores until a guarantee is broken, everything is explored, or there are too many states.
-func (e *exploration) run() Result {
+// run explores until a guarantee is broken, everything is explored, or there are too many states, which is an error.
+func (e *exploration) run() (Result, error) {
 	e.add(e.canonical(state{}), 0)
 	for i := 0; i < len(e.states) && len(e.states) <= e.cfg.MaxStates; i++ {
 		before, broken := e.states[i].unpack(), ""
@@ -72,7 +73,7 @@ func (e *exploration) run() Result {
 			if broken != "" {
 				return
 			}
-			if broken = e.broken(&before, &after, calm); broken != "" {
+			if broken = e.broken(&before, &after); broken != "" {
 				last = after
 				return
 			}
@@ -83,14 +84,17 @@ func (e *exploration) run() Result {
 		})
 		if broken != "" {
 			trace := e.trace(e.path(uint32(i)), &last)
-			return e.result(&Violation{Guarantee: broken, Trace: trace})
+			return e.result(&Violation{Guarantee: broken, Trace: trace}), nil
 		}
 		e.calmEnd = append(e.calmEnd, uint32(len(e.calm)))
 	}
-	if len(e.states) > e.cfg.MaxStates || !e.asks(G2) {
-		return e.result(nil)
+	if len(e.states) > e.cfg.MaxStates {
+		return e.result(nil), fmt.Errorf("not all explored: more than %d states", e.cfg.MaxStates)
 	}
-	return e.result(e.forgotten())
+	if !e.asks(G2) {
+		return e.result(nil), nil
+	}
+	return e.result(e.forgotten()), nil
 }
 
 func (e *exploration) result(v *Violation) Result {

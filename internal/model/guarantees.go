@@ -6,10 +6,16 @@ import "fmt"
 type Guarantee uint8
 
 const (
-	// G1 is one worker, G2 nobody forgotten, G4 families stay together.
+	// G1 is one worker, G2 nobody forgotten.
 	G1 Guarantee = 1 << iota
 	G2
-	G4
+	// G4Leave is the first half of G4: no child leaves a shard of which a process works on the owner.
+	G4Leave
+	// G4Arrive is the other half: when an owner comes from one shard to another, its child is not anywhere else.
+	G4Arrive
+
+	// G4 is families stay together.
+	G4 = G4Leave | G4Arrive
 )
 
 func (g Guarantee) String() string {
@@ -18,7 +24,7 @@ func (g Guarantee) String() string {
 		return "G1"
 	case G2:
 		return "G2"
-	case G4:
+	case G4, G4Leave, G4Arrive:
 		return "G4"
 	default:
 		return fmt.Sprintf("guarantees %03b", uint8(g))
@@ -26,23 +32,20 @@ func (g Guarantee) String() string {
 }
 
 // broken returns which guarantee a step breaks, or "".
-func (m *model) broken(before, after *state, calm bool) string {
+func (m *model) broken(before, after *state) string {
 	for f := range m.cfg.Families {
 		if n := m.workers(after, f); n > 1 && m.asks(G1) {
 			return fmt.Sprintf("G1: %d processes work on owner %d", n, f+1)
 		}
-		if !m.asks(G4) {
-			continue
+		was, is := before.families[f], after.families[f]
+		left := was.child.shard != none && is.child.shard != was.child.shard
+		if left && m.asks(G4Leave) && m.worksFor(after, was.child.shard, f) {
+			return fmt.Sprintf("G4: child %d has left %s, which works on its owner", f+1, was.child.shard)
 		}
-		child := before.families[f].child.shard
-		if child != none && after.families[f].child.shard != child && m.worksFor(after, child, f) {
-			return fmt.Sprintf("G4: child %d has left %s, which works on its owner", f+1, child)
-		}
-		// Admission replicas that disagree can give an owner and its child to different shards; the next scan brings them
-		// together. So this is asked only of runs in which they agree, and of children that the shard knew.
-		owner, to := before.families[f].owner.shard, after.families[f].owner.shard
-		if calm && owner != none && to != owner && after.families[f].child.shard == owner && !m.unaware(before, owner, f) {
-			return fmt.Sprintf("G4: owner %d has left %s before its child", f+1, owner)
+		arrived := was.owner.shard != none && is.owner.shard != none && is.owner.shard != was.owner.shard
+		apart := is.child.shard != none && is.child.shard != is.owner.shard
+		if arrived && apart && m.asks(G4Arrive) && !was.excused && !is.excused {
+			return fmt.Sprintf("G4: owner %d is at %s, its child at %s", f+1, is.owner.shard, is.child.shard)
 		}
 	}
 	return ""
@@ -69,11 +72,6 @@ func (m *model) worksFor(s *state, n name, f int) bool {
 		}
 	}
 	return false
-}
-
-// unaware says that a process of the shard does not know that the child of a family is here.
-func (m *model) unaware(s *state, n name, f int) bool {
-	return s.shard(n).processes[0].unaware[f] || s.shard(n).processes[1].unaware[f]
 }
 
 // good says that everything is as G2 wants it: no Lease is in anybody's way, and if there is a live shard, every object is at

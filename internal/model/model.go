@@ -12,9 +12,9 @@ type Config struct {
 	Families int
 	// SlowChildren: caches learn of a child at another time than of its owner.
 	SlowChildren bool
-	// LateMoves: a request of a sharder that has lost the lead may arrive at any time later.
+	// LateMoves: a request of a sharder that has lost the lead, or has given up on it, may arrive at any time later.
 	LateMoves bool
-	// LateLetGo: a request of a shard to let go of an object may arrive at any time after the shard's deadline.
+	// LateLetGo: a request of a shard to let go of an object may arrive at any time, whatever the shard does meanwhile.
 	LateLetGo bool
 	// Hanging is how many such requests there may be at the same time: 1 or 2. Default: 1.
 	Hanging int
@@ -74,9 +74,9 @@ func Check(cfg Config) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("model: %w", err)
 	}
-	result := e.run()
-	if result.Violation == nil && result.States > e.cfg.MaxStates {
-		return result, fmt.Errorf("model: not all explored: more than %d states", e.cfg.MaxStates)
+	result, err := e.run()
+	if err != nil {
+		return result, fmt.Errorf("model: %w", err)
 	}
 	return result, nil
 }

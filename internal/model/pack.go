@@ -34,24 +34,26 @@ func (p *packer) take(width uint) uint8 {
 
 func (p *packer) takeFlag() bool { return p.take(1) == 1 }
 
-// pack needs 46 and 24 bits.
+// pack needs 48 and 26 bits. Which of the two processes of a shard is called the first makes no difference, and nor does the
+// order of the requests that hang.
 func (s state) pack() packed {
 	var p, rest packer
 	for _, sh := range s.shards {
-		p.put(uint8(sh.lease), 3)
-		for _, process := range sh.processes {
-			p.put(uint8(process.status), 2)
-			for f := range process.owners {
-				p.put(uint8(process.owners[f]), 2)
-				p.flag(process.unaware[f])
-			}
+		lease, first, second := sh.lease, sh.processes[0].pack(), sh.processes[1].pack()
+		if first < second || first == second && lease == process1 {
+			lease, first, second = exchanged(lease), second, first
 		}
+		p.put(uint8(lease), 3)
+		p.put(first, 8)
+		p.put(second, 8)
 		p.flag(sh.moving)
 		p.flag(sh.claimed)
 		p.flag(sh.unsure)
+		p.flag(sh.swept)
 		p.flag(sh.late)
 	}
-	for _, family := range s.families {
+	for f, family := range s.families {
+		rest.flag(family.excused && s.leaving(f))
 		for _, l := range [...]labels{family.owner, family.child} {
 			rest.put(uint8(l.shard), 2)
 			rest.flag(l.drain)
@@ -70,19 +72,16 @@ func (b packed) unpack() state {
 		sh := &s.shards[i]
 		sh.lease = holder(p.take(3))
 		for j := range sh.processes {
-			process := &sh.processes[j]
-			process.status = status(p.take(2))
-			for f := range process.owners {
-				process.owners[f] = view(p.take(2))
-				process.unaware[f] = p.takeFlag()
-			}
+			sh.processes[j] = unpackProcess(p.take(8))
 		}
 		sh.moving = p.takeFlag()
 		sh.claimed = p.takeFlag()
 		sh.unsure = p.takeFlag()
+		sh.swept = p.takeFlag()
 		sh.late = p.takeFlag()
 	}
 	for f := range s.families {
+		s.families[f].excused = rest.takeFlag()
 		for _, l := range [...]*labels{&s.families[f].owner, &s.families[f].child} {
 			l.shard = name(rest.take(2))
 			l.drain = rest.takeFlag()
@@ -92,6 +91,38 @@ func (b packed) unpack() state {
 		s.wires[i] = unpackWrite(rest.take(6))
 	}
 	return s
+}
+
+// exchanged returns the holder of a Lease when the two processes have exchanged their names.
+func exchanged(h holder) holder {
+	switch h {
+	case process0:
+		return process1
+	case process1:
+		return process0
+	default:
+		return h
+	}
+}
+
+func (p process) pack() uint8 {
+	var bits packer
+	bits.put(uint8(p.status), 2)
+	for f := range p.owners {
+		bits.put(uint8(p.owners[f]), 2)
+		bits.flag(p.unaware[f])
+	}
+	return uint8(bits.bits)
+}
+
+func unpackProcess(bits uint8) process {
+	from := packer{bits: uint64(bits)}
+	p := process{status: status(from.take(2))}
+	for f := range p.owners {
+		p.owners[f] = view(from.take(2))
+		p.unaware[f] = from.takeFlag()
+	}
+	return p
 }
 
 func (w write) pack() uint8 {

@@ -128,7 +128,7 @@ func seen(owner labels, n name) view {
 // worker has ended what it was doing.
 func (m *model) news(s state, n name, h holder, f int, emit emitter) {
 	p := s.shard(n).processOf(h)
-	if now := seen(s.families[f].owner, n); now != p.owners[f] {
+	if now := seen(s.families[f].owner, n); now != p.owners[f] && !(now == asked && p.owners[f] == parted) {
 		told := s
 		told.shard(n).processOf(h).owners[f] = now
 		text := "the process of <S> sees that <O> is its own, and works on it"
@@ -152,18 +152,25 @@ func (m *model) news(s state, n name, h holder, f int, emit emitter) {
 func (m *model) letGo(s state, n name, h holder, f int, emit emitter) {
 	p, family := s.shard(n).processOf(h), s.families[f]
 	here := family.child.shard == n && !p.unaware[f]
-	atHome := m.exact(&s, f) == labels{shard: n}
+	busy := p.owners[f] == mine && !m.keeps(RuleLetGoIdle) && family.owner == labels{n, true}
 
-	if asks := p.owners[f] == asked || p.owners[f] == mine && !m.keeps(RuleLetGoIdle) && family.owner == (labels{n, true}); asks {
-		if here {
-			m.remove(s, n, h, f, true, "lets go of <O>", true, emit)
+	switch asks := p.owners[f] == asked || busy; {
+	case asks && here:
+		m.remove(s, n, h, f, true, "lets go of <O>", true, emit)
+	case p.owners[f] == asked:
+		alone := s
+		alone.shard(n).processOf(h).owners[f] = parted
+		known := family.child.shard != n
+		if !known {
+			m.excuse(&alone, f, AssumeChildrenSeen)
 		}
-		// Once it has let go of the child, it goes on even if admission has given it the same child again.
-		childGone := !here || atHome || !m.keeps(RuleLetGoChildrenFirst)
+		emit(step{text: "the process of <S> sees no child of <O> to let go of", shard: n, family: uint8(f)}, alone, known)
+	}
+	if p.owners[f] == parted || busy && !here || p.owners[f] == asked && !m.keeps(RuleLetGoChildrenFirst) {
 		if family.owner == (labels{n, true}) {
-			m.remove(s, n, h, f, false, "lets go of <O>", childGone, emit)
+			m.remove(s, n, h, f, false, "lets go of <O>", true, emit)
 		} else if !m.keeps(RuleLetGoVersion) {
-			m.remove(s, n, h, f, false, "lets go of <O>, which is not its own any more", childGone, emit)
+			m.remove(s, n, h, f, false, "lets go of <O>, which is not its own any more", false, emit)
 		}
 	}
 	stray := p.owners[f] == unseen || !m.keeps(RuleStrayOwner)
@@ -172,19 +179,21 @@ func (m *model) letGo(s state, n name, h holder, f int, emit emitter) {
 	}
 }
 
-// remove emits that the labels are removed from an object, and what admission, with any view of the ring, makes of that.
+// remove emits that the labels are removed from an object, and what admission, with any view of the ring, makes of that. Whoever
+// lets go of the child of an owner that it is asked for goes on with the owner, also if admission gives it the same child again.
 func (m *model) remove(s state, n name, h holder, f int, child bool, text string, calm bool, emit emitter) {
 	text = "the process of <S> " + text
 	for _, to := range [...]name{none, nameA, nameB} {
-		gone := s
-		m.write(&gone, f, child, labels{shard: to})
+		gone, exact := s, labels{shard: to} == m.exact(&s, f)
+		m.write(&gone, f, child, labels{shard: to}, exact)
+		if p := gone.shard(n).processOf(h); child && p.owners[f] == asked {
+			p.owners[f] = parted
+		}
 		st := step{text: text + "; admission gives it to <T>", shard: n, family: uint8(f), child: child, to: to}
-		emit(st, gone, calm && labels{shard: to} == m.exact(&s, f))
+		emit(st, gone, calm && exact)
 	}
 	late := s
 	if w := (write{kind: letGoWrite, shard: n, family: uint8(f), child: child}); m.cfg.LateLetGo && m.hang(&late, w) {
-		m.expire(&late, n, h)
-		st := step{text: text + ", but the request hangs, and its deadline passes", shard: n, family: uint8(f), child: child}
-		emit(st, late, false)
+		emit(step{text: text + ", but the request hangs", shard: n, family: uint8(f), child: child}, late, false)
 	}
 }

@@ -31,8 +31,11 @@ const (
 	// RuleStopAfterRelease: nothing is moved by force after the Lease was given back (assignment, evacuation.run).
 	RuleStopAfterRelease
 	// RuleOvertake: before a Lease is given back, requests that may hang to move objects from the shard are made to fail
-	// (leases.Claim.Resumes, assignment, overtake.go).
+	// (assignment, overtake.go).
 	RuleOvertake
+	// RuleResume: who claims a Lease that was claimed and never given back knows that, and that such requests may hang
+	// (leases.Claim.Resumes).
+	RuleResume
 	// RuleMoveVersion: the sharder moves an object only if it is as the sharder saw it (resourceVersion; package relabel).
 	RuleMoveVersion
 	// RuleLeaderFence: a sharder that does not lead any more writes nothing (sharder/term.go).
@@ -56,6 +59,12 @@ const (
 	AssumeOneProcess
 	// AssumeSharderLeases: nobody deletes a Lease that the sharder holds.
 	AssumeSharderLeases
+	// AssumeOneRing: while an owner leaves its shard, the ring stays as it is, and whoever decides about the family knows it.
+	// Only G4Arrive takes that for granted.
+	AssumeOneRing
+	// AssumeChildrenSeen: the cache of a shard that is asked for an owner has the child, if it has the shard's label. Only
+	// G4Arrive takes that for granted.
+	AssumeChildrenSeen
 
 	afterLast
 )

@@ -67,13 +67,19 @@ func (s *state) hasObjects(n name) bool {
 	return false
 }
 
-// claim has the leading sharder claim a Lease. If that was claimed before, and not given back, requests of an earlier leader
-// may hang.
+// claim has the leading sharder claim a Lease, or claim it again, and begin with the children. If it was claimed before by another
+// one, and not given back, requests of that one may hang.
 func (m *model) claim(s *state, n name) {
 	m.hold(s, n, sharder)
 	sh := s.shard(n)
-	sh.unsure = sh.unsure || sh.moving && !sh.claimed
+	sh.unsure = sh.unsure || sh.moving && !sh.claimed && m.keeps(RuleResume)
 	sh.moving, sh.claimed = m.cfg.LateMoves, true // Without late requests it makes no difference.
+	sh.swept = false
+	for f := range s.families {
+		if s.families[f].owner.shard == n && !s.underWay(f) {
+			s.families[f].excused = false
+		}
+	}
 }
 
 // overtake emits that the leading sharder writes to all objects that are left at a shard. Nobody can tell this from one write after the
@@ -85,7 +91,7 @@ func (m *model) overtake(s state, n name, emit emitter) {
 	for f := range m.cfg.Families {
 		for _, child := range [...]bool{true, false} {
 			if l := *s.object(f, child); l.shard == n {
-				m.write(&s, f, child, labels{shard: n, drain: !l.drain})
+				m.write(&s, f, child, labels{shard: n, drain: !l.drain}, true)
 			}
 		}
 	}
@@ -93,17 +99,24 @@ func (m *model) overtake(s state, n name, emit emitter) {
 	emit(step{text: "the sharder writes to all that is left at <S>, so that late requests fail", shard: n}, s, s.members() == 0)
 }
 
-// force emits that objects are moved from a shard, children first.
+// force emits that objects are moved from a shard: owners when no children are left. One that comes meanwhile is not seen.
 func (m *model) force(s state, n name, text string, leads bool, emit emitter) {
+	empty := s.families[0].child.shard != n && s.families[1].child.shard != n
+	if leads && empty && !s.shard(n).swept {
+		swept := s
+		swept.shard(n).swept = true
+		emit(step{text: "the sharder sees that no children are at <S>", shard: n}, swept, true)
+	}
+	owners := s.shard(n).swept || !leads && empty || !m.keeps(RuleMoveChildrenFirst)
 	for f := range m.cfg.Families {
 		for _, child := range [...]bool{true, false} {
-			if s.object(f, child).shard != n || !child && s.families[f].child.shard == n && m.keeps(RuleMoveChildrenFirst) {
+			if s.object(f, child).shard != n || !child && !owners {
 				continue
 			}
 			st := step{text: text, shard: n, family: uint8(f), child: child, to: n.other()}
-			moved := s
-			m.write(&moved, f, child, labels{shard: n.other()})
-			emit(st, moved, leads && m.movesNow(&s, f, child, n))
+			moved, exact := s, m.movesNow(&s, f, child, n)
+			m.write(&moved, f, child, labels{shard: n.other()}, exact)
+			emit(st, moved, leads && exact)
 			if leads {
 				st.text = "to move <O> from <S> to <T> by force"
 				w := write{kind: moveWrite, shard: n, family: uint8(f), child: child}
@@ -156,7 +169,7 @@ func (m *model) depose(s *state) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.late = sh.claimed && !m.keeps(RuleLeaderFence)
-		sh.claimed, sh.unsure = false, false
+		sh.claimed, sh.unsure, sh.swept = false, false, false
 	}
 }
 
@@ -183,7 +196,7 @@ func (m *model) placement(s state, emit emitter) {
 					st.text = "the sharder does not ask <S> for <O> any more"
 				}
 				written := s
-				m.write(&written, f, child, to)
+				m.write(&written, f, child, to, to == exact)
 				emit(st, written, to == exact)
 			}
 		}
@@ -205,7 +218,7 @@ func (m *model) arrival(s state, i int, emit emitter) {
 	case moveWrite:
 		st.to = w.shard.other()
 		st.text = "the request that hung arrives: <O> is moved from <S> to <T>"
-		m.write(&lost, int(w.family), w.child, labels{shard: st.to})
+		m.write(&lost, int(w.family), w.child, labels{shard: st.to}, m.movesNow(&s, int(w.family), w.child, w.shard))
 		emit(st, lost, false)
 	case freeWrite:
 		st.text = "the request that hung arrives: the Lease of <S> is free"
@@ -216,7 +229,7 @@ func (m *model) arrival(s state, i int, emit emitter) {
 		for _, to := range [...]name{none, nameA, nameB} {
 			gone := lost
 			st.to = to
-			m.write(&gone, int(w.family), w.child, labels{shard: to})
+			m.write(&gone, int(w.family), w.child, labels{shard: to}, labels{shard: to} == m.exact(&s, int(w.family)))
 			emit(st, gone, false)
 		}
 	}

@@ -38,7 +38,12 @@ func (l labels) String() string {
 }
 
 // A family is a main object and the object that it controls.
-type family struct{ owner, child labels }
+type family struct {
+	owner, child labels
+	// excused: what G4 takes for granted about how the owner leaves has not been so since the owner was asked for, or its
+	// shard's Lease claimed. It says nothing while nobody wants the owner to leave.
+	excused bool
+}
 
 // A holder is who holds a Lease.
 type holder uint8
@@ -68,6 +73,7 @@ const (
 	unseen view = iota // not there, so it has another shard's label, or none
 	mine               // there: the process works on it
 	asked              // there with the drain label: the process does not work on it any more
+	parted             // as asked, and the process has let go of the child that it knew: it lets go of the owner next
 )
 
 // A process is one that has, or had, the name of a shard.
@@ -88,6 +94,8 @@ type shard struct {
 	claimed bool
 	// unsure: a request to move an object from the shard may hang, of an earlier leader or of the one that has claimed the Lease.
 	unsure bool
+	// swept: the leading sharder has seen, since it claimed the Lease, that no children are here: owners are next.
+	swept bool
 	// late: a sharder that does not lead any more goes on moving objects. Only without RuleLeaderFence.
 	late bool
 }
@@ -136,6 +144,19 @@ func (s *state) object(f int, child bool) *labels {
 	return &s.families[f].owner
 }
 
+// leaving says that the owner of a family may be about to leave its shard.
+func (s *state) leaving(f int) bool {
+	owner := s.families[f].owner
+	return owner.drain || s.isClaimed(owner.shard) || s.underWay(f)
+}
+
+func (s *state) isClaimed(n name) bool { return n != none && s.shard(n).claimed }
+
+// underWay says that a request for the owner of a family hangs.
+func (s *state) underWay(f int) bool {
+	return s.wires[0].object(f, false) || s.wires[1].object(f, false)
+}
+
 // mirrored returns the state with the names of the shards and the families exchanged.
 func (s state) mirrored() state {
 	s.shards[0], s.shards[1] = s.shards[1], s.shards[0]
@@ -178,7 +199,7 @@ func (s state) describe(families int) string {
 			}
 			fmt.Fprintf(&b, " %s %s sees", [...]string{"first", "second"}[p], [...]string{"", "valid", "expired"}[process.status])
 			for f := range families {
-				fmt.Fprintf(&b, " %s", [...]string{"-", "mine", "drain"}[process.owners[f]])
+				fmt.Fprintf(&b, " %s", [...]string{"-", "mine", "drain", "drain (child let go of)"}[process.owners[f]])
 			}
 		}
 		b.WriteString("; ")

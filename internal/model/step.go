@@ -45,26 +45,40 @@ func (m *model) next(s state, emit emitter) {
 	}
 }
 
-// write writes the labels of an object. What is on its way for the object fails from here on, and a child is new to the
-// processes that it comes to.
-func (m *model) write(s *state, f int, child bool, to labels) {
+// write writes the labels of an object. exact says that who decided about it saw the ring as it is. What is on its way for the
+// object fails from here on. A process that was about to let go of an owner that has changed has to begin anew, and a child is
+// new to the processes that it comes to.
+func (m *model) write(s *state, f int, child bool, to labels, exact bool) {
 	object := s.object(f, child)
 	from := *object
 	*object = to
 	s.forget(func(w write) bool { return w.object(f, child) && m.conflicts(w.kind) })
-	if !child {
-		return
+	if !child && (from.shard != to.shard || !s.isClaimed(to.shard)) {
+		s.families[f].excused = false
+	}
+	if !exact && !to.drain { // To ask a shard for an object does not say where it goes.
+		m.excuse(s, f, AssumeOneRing)
 	}
 	for _, n := range names {
 		for p := range s.shard(n).processes {
 			process := &s.shard(n).processes[p]
 			switch {
+			case !child && process.owners[f] == parted:
+				process.owners[f] = asked
+			case !child:
 			case to.shard != n || process.status == off:
 				process.unaware[f] = false
 			case from.shard != n:
 				process.unaware[f] = m.cfg.SlowChildren
 			}
 		}
+	}
+}
+
+// excuse notes that something is not so that G4 takes for granted.
+func (m *model) excuse(s *state, f int, assumption Rule) {
+	if m.asks(G4Arrive) && m.keeps(assumption) {
+		s.families[f].excused = true
 	}
 }
 
@@ -101,15 +115,22 @@ func (m *model) conflicts(kind writeKind) bool {
 	return m.keeps(RuleLetGoVersion)
 }
 
-// hold makes somebody the holder of a Lease. Only while that is the sharder does the Lease say that it was claimed. A request to give it back that is on its way fails from here on.
+// hold makes somebody the holder of a Lease. Only while that is the sharder does the Lease say that it was claimed. A request to
+// give it back that is on its way fails from here on. If the ring changes, owners that are asked for were so in another one.
 func (m *model) hold(s *state, n name, h holder) {
 	sh := s.shard(n)
 	if sh.lease != h || m.keeps(RuleClaimWrites) {
 		s.forget(func(w write) bool { return w.kind == freeWrite && w.shard == n })
 	}
+	members := s.members()
 	sh.lease = h
 	if h != sharder {
-		sh.moving = false
+		sh.moving, sh.swept = false, false
+	}
+	for f := range s.families {
+		if s.families[f].owner.drain && s.members() != members {
+			m.excuse(s, f, AssumeOneRing)
+		}
 	}
 }
 
