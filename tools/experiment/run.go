@@ -36,7 +36,8 @@ is done if one does. The run's Websites are in a namespace of their own, which i
 the manifests, and those Themes, that were not there before.
 
 With --prometheus, a server measures that scrapes what http://LISTEN/targets lists (http_sd_configs, every second or two, with
-honor_labels), and the API server in a job called "apiserver" with the label run_id, if its latency is to be known.
+honor_labels), and in a job with credentials what http://LISTEN/targets?scheme=https lists, if the latency of the API server is to
+be known. The tool's README has a configuration.
 
 A scale-out run ends when the objectives of the controller are broken: that they are is what it is to find out.
 

@@ -71,12 +71,12 @@ var all = map[string]Scenario{
 	RollingUpdate: {
 		About:  "the load of basic, while all operators and then all sharders are replaced one after the other",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Factor: 0.3, Duration: 2 * time.Minute, Latency: dataCentre,
+		Instances: 3, Factor: 0.22, Duration: 2 * time.Minute, Latency: dataCentre,
 	},
 	Chaos: {
 		About:  "the load of basic, while operators and sharders are killed, paused and cut off at random",
 		Create: Constant(12), Delete: Constant(2), Mutate: Constant(1. / 60),
-		Instances: 3, Factor: 0.3, Duration: 3 * time.Minute, Latency: dataCentre,
+		Instances: 3, Factor: 0.22, Duration: 3 * time.Minute, Latency: dataCentre,
 		LeaseDuration: 8 * time.Second,
 	},
 	Autoscale: {
@@ -84,7 +84,7 @@ var all = map[string]Scenario{
 		Create: Profile{{0, 10}, {full * 6 / 10, 10}, {full*6/10 + time.Second, 0}},
 		Mutate: Profile{{0, 1. / 30}, {full * 6 / 10, 1. / 30}, {full * 8 / 10, 1. / 300}},
 		// One instance in the beginning.
-		Instances: 1, Workers: 2, Factor: 0.35, Duration: 6 * time.Minute, Latency: 50 * time.Millisecond,
+		Instances: 1, Workers: 2, Factor: 0.3, Duration: 6 * time.Minute, Latency: 50 * time.Millisecond,
 	},
 }
 

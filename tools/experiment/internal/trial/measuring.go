@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,9 +100,10 @@ func (t *trial) allTargets() []prom.Target {
 	return all
 }
 
-// serveTargets tells a Prometheus server what to scrape, as its HTTP service discovery wants it. What is served with TLS
-// needs a job of its own there, with credentials, and is not among them.
-func (t *trial) serveTargets(w http.ResponseWriter, _ *http.Request) {
+// serveTargets tells a Prometheus server what to scrape, as its HTTP service discovery wants it. What is served with TLS needs a job
+// of its own there, with credentials, and is listed for scheme=https.
+func (t *trial) serveTargets(w http.ResponseWriter, req *http.Request) {
+	scheme := cmp.Or(req.URL.Query().Get("scheme"), "http")
 	type group struct {
 		Targets []string          `json:"targets"`
 		Labels  map[string]string `json:"labels"`
@@ -109,7 +111,7 @@ func (t *trial) serveTargets(w http.ResponseWriter, _ *http.Request) {
 	groups := []group{}
 	t.mu.Lock()
 	for _, target := range t.allTargets() {
-		if u, err := url.Parse(target.URL); err == nil && u.Scheme == "http" {
+		if u, err := url.Parse(target.URL); err == nil && u.Scheme == scheme {
 			groups = append(groups, group{[]string{u.Host}, map[string]string{"job": target.Job, "instance": target.Instance, "run_id": t.run.ID}})
 		}
 	}
