@@ -39,15 +39,18 @@ func (w *World) steps() []step {
 func (w *World) do(a Action) {
 	k, ok := w.keepers[a.Target]
 	switch a.Kind {
-	case network, crash, stop, down, reset:
+	case network, crash, stop, down, reset, twin:
 		if !ok || a.For == 0 && !k.running() {
 			return // a plan that was shortened may speak of a shard that never joined
 		}
 	}
 	switch a.Kind {
 	case network:
-		k.set(a.Conditions)
+		k.change(func(o *overlay) { o.begin(a.Conditions) })
 	case crash:
+		if a.For > 0 {
+			k.keepDown(true)
+		}
 		k.crash()
 	case stop:
 		k.stop()
@@ -58,12 +61,18 @@ func (w *World) do(a Action) {
 		if i := k.get(); i != nil {
 			i.link.reset()
 		}
+	case twin:
+		w.startTwin(a.Target)
 	case restartServer:
 		w.server.Restart(a.N)
+	case outage:
+		for _, i := range w.serversOf(a) {
+			w.endpoints[i].goAway()
+		}
 	case lag:
 		w.server.SetLag(a.N, resourceNamed(a.Target), a.Conditions.Delay)
 	case admissionFor:
-		w.setAdmission(a.Conditions)
+		w.changeAdmission(func(o *overlay) { o.begin(a.Conditions) })
 	case join, leave:
 		before := len(w.members)
 		if a.Kind == join {
@@ -98,11 +107,13 @@ func (w *World) undo(a Action) {
 	k, ok := w.keepers[a.Target]
 	switch {
 	case a.Kind == network && ok:
-		k.set(Conditions{})
-	case a.Kind == down && ok:
+		k.change(func(o *overlay) { o.end(a.Conditions) })
+	case (a.Kind == down || a.Kind == crash) && ok:
 		k.keepDown(w.isShard(a.Target) && !w.members[a.Target])
 	}
 	switch a.Kind {
+	case twin:
+		w.endTwin(a.Target)
 	case removeRing:
 		if err := w.makeRing(); err != nil && !apierrors.IsAlreadyExists(err) {
 			w.add("bug", "%v", err)
@@ -111,11 +122,28 @@ func (w *World) undo(a Action) {
 		if err := w.moveNamespace(true); err != nil {
 			w.add("bug", "%v", err)
 		}
+	case outage:
+		for _, i := range w.serversOf(a) {
+			w.server.Restart(i)
+			w.endpoints[i].comeBack()
+		}
 	case lag:
 		w.server.SetLag(a.N, resourceNamed(a.Target), 0)
 	case admissionFor:
-		w.setAdmission(Conditions{})
+		w.changeAdmission(func(o *overlay) { o.end(a.Conditions) })
 	}
+}
+
+// serversOf returns which API servers an outage is of.
+func (w *World) serversOf(a Action) []int {
+	if a.N < len(w.endpoints) {
+		return []int{a.N}
+	}
+	var all []int
+	for i := range w.endpoints {
+		all = append(all, i)
+	}
+	return all
 }
 
 func resourceNamed(name string) schema.GroupResource {

@@ -26,10 +26,26 @@
 // is deleted by somebody in the end. Guarantees do not cover an object whose shard label somebody has changed by hand, but it
 // has to get well, too.
 //
+// # Late requests
+//
+// A write of which its sender hears nothing, because it gave up, or was cut off, or crashed, may arrive up to four times a Lease's
+// duration later, when the process is gone, and another of its name runs. When faults end, what is left arrives within a second. Users' own
+// requests are never late.
+//
+// Almost all writes have a resourceVersion, and do nothing when anything has changed since: all to Leases, all of the sharder and the shards to labels,
+// and the controller's updates. What they may do all the same is excused exactly as docs/reliability.md describes it: a child that a
+// shard lets go of late, and moves that the sharder could not overtake. See wire. The others are these:
+//
+//   - Leases that are created late. Nobody renews them, and they are taken or given back like others.
+//   - Secrets that the controller creates late, with the label of a shard that has lost the owner, or without one. Nobody works on a child
+//     alone, so all that is wrong is where it is, until the next audit. The controller can't make them conditional; the design says so
+//     of all that is on the wire when a Lease runs out ("What G1 leaves to the controller").
+//   - The webhook configuration, which is applied. The leader sees that, and applies it again. Events, which nobody reads.
+//
 // # What is approximated
 //
 // A process is a set of goroutines, so a crash is modelled by cutting its connections for good before its contexts end; what
-// it still does reaches nobody.
+// it still does reaches nobody. What was under way may arrive.
 //
 // A pause can't stop goroutines. Instead, nothing gets out of a process or into it, its clock stands still, and it hears of
 // nothing that has ended meanwhile, timeouts of requests included: what it does on its own, it might have done just before. When it

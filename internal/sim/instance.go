@@ -26,7 +26,8 @@ func (i *instance) id() string { return fmt.Sprintf("%s_%d", i.name, i.number) }
 // newInstance returns a process that has not begun. ctx ends when it is to end.
 func (w *World) newInstance(name string, number int, c Conditions) (*instance, context.Context) {
 	i := &instance{name: name, number: number, ended: make(chan struct{})}
-	i.link = newLink(i.id(), w.dice, w.server.Replica(w.dice.roll("server of", i.id()).IntN(w.plan.Servers)), &w.background)
+	i.link = newLink(i.id(), w.dice, w.wire, w.endpoints...)
+	i.link.home, i.link.spread = w.dice.roll("server of", i.id()).IntN(w.plan.Servers), w.plan.Spread
 	i.link.set(c)
 	ctx, cancel := context.WithCancel(w.ctx)
 	i.cancel = cancel
@@ -43,7 +44,7 @@ type keeper struct {
 	current    *instance
 	started    int
 	down       bool // is to stay down
-	conditions Conditions
+	conditions overlay
 }
 
 // keep starts processes until the world ends.
@@ -56,7 +57,7 @@ func (k *keeper) keep() error {
 			continue
 		}
 		k.started++
-		i, err := k.start(k.name, k.started, k.conditions)
+		i, err := k.start(k.name, k.started, k.conditions.top())
 		k.current = i
 		k.mu.Unlock()
 		if err != nil {
@@ -125,12 +126,12 @@ func (k *keeper) keepDown(down bool) {
 	k.down = down
 }
 
-// set changes the conditions of this process and of the next ones.
-func (k *keeper) set(c Conditions) {
+// change changes the conditions of this process and of the next ones.
+func (k *keeper) change(how func(*overlay)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.conditions = c
+	how(&k.conditions)
 	if k.current != nil && !k.current.crashed.Load() {
-		k.current.link.set(c)
+		k.current.link.set(k.conditions.top())
 	}
 }

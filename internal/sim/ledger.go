@@ -38,6 +38,8 @@ type ledger struct {
 	excused map[types.UID]bool
 	// flows is how many main objects have gone from one shard to another.
 	flows map[Flow]int
+	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment.
+	late func(r simapi.Resource, old map[string]any) bool
 }
 
 // Flow is from one shard to another.
@@ -70,7 +72,7 @@ func newLedger(f *findings, ring string) *ledger {
 	return &ledger{
 		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
 		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{},
-		flows: map[Flow]int{},
+		flows: map[Flow]int{}, late: func(simapi.Resource, map[string]any) bool { return false },
 	}
 }
 
@@ -176,6 +178,9 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 			l.count(func(n *Counts) { n.Splits++ })
 			l.say("!!! %s goes from %s to %q, and %s is at %q", name, before, after, c.name, c.at)
 		}
+	}
+	if guarantee == "G4" && l.late(r, old) {
+		return
 	}
 	for w := range l.working[family] {
 		if w.shard() == before && w.acts() {

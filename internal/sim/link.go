@@ -1,38 +1,17 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// Conditions are how the network treats a process. The zero value is a good network.
-type Conditions struct {
-	// Cut lets nothing pass: what is sent hangs until the network is well again.
-	Cut bool
-	// Paused stops the process itself: nothing passes, its clock stands still, and it hears of nothing that has ended meanwhile.
-	Paused bool
-	// Refused answers nothing, at once.
-	Refused bool
-	// Delay is how long a request and an answer take, up to twice as long.
-	Delay time.Duration
-	// Loss is the chance of each request, and of each answer, to get lost.
-	Loss float64
-	// Errors is the chance of a request to be answered with an error of the server, after which it may have been done or not.
-	Errors float64
-	// Twice is the chance of a write to arrive a second time later.
-	Twice float64
-	// WatchLag is how much later events come, up to twice as much. WatchLife is how long a watch lives, up to twice as long; zero
-	// is as long as the server lets it.
-	WatchLag, WatchLife time.Duration
-}
 
 var (
 	errReset   error = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
@@ -43,16 +22,19 @@ var (
 type link struct {
 	name string
 	dice dice
-	// next is the API server, sent is told of each request when it leaves the process.
-	next http.RoundTripper
+	// servers are the API servers. Requests go to the one at home, or each to any of them if they are spread.
+	servers []*endpoint
+	home    int
+	spread  bool
+	// sent is told of each request when it leaves the process.
 	sent func(req *http.Request, body []byte)
 	// edit changes what is sent, for a mutant. Optional.
 	edit func(req *http.Request, body []byte) []byte
 	// clock and pace are those of the process.
 	clock clock
 	pace  *pace
-	// background waits for what is under way without its sender.
-	background *sync.WaitGroup
+	// wire has what is under way without its sender.
+	wire *wire
 
 	mu         sync.Mutex
 	conditions Conditions
@@ -62,9 +44,9 @@ type link struct {
 	streams    map[*stream]struct{}
 }
 
-func newLink(name string, d dice, next http.RoundTripper, background *sync.WaitGroup) *link {
+func newLink(name string, d dice, wire *wire, servers ...*endpoint) *link {
 	return &link{
-		name: name, dice: d, next: next, background: background, sent: func(*http.Request, []byte) {}, pace: newPace(name, d),
+		name: name, dice: d, servers: servers, wire: wire, sent: func(*http.Request, []byte) {}, pace: newPace(name, d),
 		changed: make(chan struct{}), counts: map[string]int{}, streams: map[*stream]struct{}{},
 	}
 }
@@ -74,10 +56,13 @@ func (l *link) set(c Conditions) {
 	c.Cut = c.Cut || c.Paused
 	l.pace.pause(c.Paused)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.conditions = c
 	close(l.changed)
 	l.changed = make(chan struct{})
+	l.mu.Unlock()
+	if c.Refused {
+		l.reset()
+	}
 }
 
 // kill ends all connections for good.
@@ -109,13 +94,18 @@ func (l *link) get() (c Conditions, changed <-chan struct{}, dead bool) {
 	return l.conditions, l.changed, l.dead
 }
 
-// chance returns the chance of the next request of that kind.
-func (l *link) chance(req *http.Request) *rand.Rand {
+// roll returns the chance of the next request of that kind, and the API server that it goes to.
+func (l *link) roll(req *http.Request) (*rand.Rand, *endpoint) {
 	key := req.Method + " " + req.URL.Path + " " + req.URL.Query().Get("watch")
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.counts[key]++
-	return l.dice.roll(l.name, key, l.counts[key])
+	n := l.counts[key]
+	l.mu.Unlock()
+	to := l.home
+	if l.spread {
+		to = l.dice.roll(l.name, "server of", key, n).IntN(len(l.servers))
+	}
+	return l.dice.roll(l.name, key, n), l.servers[to]
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -138,29 +128,35 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		body = l.edit(req, body)
 	}
 	l.sent(req, body)
-	body = l.clock.outgoing(req, body)
-	chance := l.chance(req)
-	c, _, _ := l.get()
-	if c.Refused {
+	chance, server := l.roll(req)
+	p := parcel{req: req, body: l.clock.outgoing(req, body), sent: time.Now(), to: server}
+	there, pauses := server.presence(), l.pace.count()
+	c, _, dead := l.get()
+	if dead || c.Refused || there.Err() != nil {
 		return nil, errRefused
 	}
 	if err := l.travel(req.Context(), chance, c.Delay); err != nil {
-		// It has left the process, and may arrive all the same.
-		if _, _, dead := l.get(); writes(req) && !dead && chance.IntN(2) == 0 {
-			l.later(req, body, between(chance, 0, time.Second))
-		}
+		l.giveUp(p, chance)
 		return nil, err
 	}
 	if chance.Float64() < c.Loss {
+		l.giveUp(p, chance)
 		return nil, l.lose(req.Context(), chance)
 	}
 	if chance.Float64() < c.Errors/2 {
-		return serverError(req, chance.IntN(3)), nil
+		return l.serverError(p, chance.IntN(3)), nil
 	}
 	if writes(req) && chance.Float64() < c.Twice {
-		l.later(req, body, between(chance, 0, 5*time.Second))
+		if chance.IntN(2) == 0 {
+			l.giveUp(p, chance)
+			return nil, l.lose(req.Context(), chance)
+		}
+		after, _ := lateness(chance, l.wire.about)
+		l.later(p, after)
 	}
-	resp, err := l.next.RoundTrip(request(req, req.Context(), body))
+	served := l.wire.arrives(p, l.pace.count() > pauses) // nobody paused can have heard of it
+	resp, err := p.deliver(req.Context())
+	served()
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +165,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp2, err
 	}
 	if chance.Float64() < c.Errors/2 {
-		return fail(serverError(req, 3), nil)
+		return fail(l.serverError(p, 3), nil)
 	}
 	if chance.Float64() < c.Loss {
 		return fail(nil, l.lose(req.Context(), chance))
@@ -181,7 +177,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if req.URL.Query().Get("watch") != "" && resp.StatusCode == http.StatusOK {
-		resp.Body = l.stream(req, resp.Body, chance, c)
+		resp.Body = l.stream(req, resp.Body, chance, c, there)
 	}
 	return resp, nil
 }
@@ -215,22 +211,6 @@ func (l *link) lose(ctx context.Context, chance *rand.Rand) error {
 	return errReset
 }
 
-// later has a request arrive without anybody waiting for the answer.
-func (l *link) later(req *http.Request, body []byte, after time.Duration) {
-	l.background.Go(func() {
-		time.Sleep(after)
-		if resp, err := l.next.RoundTrip(request(req, context.WithoutCancel(req.Context()), body)); err == nil {
-			_ = resp.Body.Close()
-		}
-	})
-}
-
-func request(req *http.Request, ctx context.Context, body []byte) *http.Request {
-	req = req.Clone(ctx)
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	return req
-}
-
 func writes(req *http.Request) bool {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -239,7 +219,11 @@ func writes(req *http.Request) bool {
 	return true
 }
 
-func serverError(req *http.Request, kind int) *http.Response {
+// serverError answers with an error of the API server.
+func (l *link) serverError(p parcel, kind int) *http.Response {
+	if kind == 1 {
+		l.wire.fails(p)
+	}
 	code, reason := http.StatusTooManyRequests, "TooManyRequests"
 	switch kind {
 	case 1:
@@ -249,10 +233,10 @@ func serverError(req *http.Request, kind int) *http.Response {
 	case 3:
 		code, reason = http.StatusGatewayTimeout, "Timeout"
 	}
-	body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":"simulated","code":%d}`, reason, code)
+	status := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":"simulated","code":%d}`, reason, code)
 	resp := &http.Response{
-		StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader([]byte(body))),
+		StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: p.req,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(status)),
 	}
 	if kind == 0 {
 		resp.Header.Set("Retry-After", "1")

@@ -10,18 +10,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
-// server counts requests, answers at once, and to watches with a line each second.
+// server notes requests, answers at once, and to watches with a line each second.
 type server struct {
 	mu       sync.Mutex
 	requests int
+	last     time.Time
 }
 
 func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests++
+	s.requests, s.last = s.requests+1, time.Now()
 	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}
 	if req.URL.Query().Get("watch") != "" {
 		r, w := io.Pipe()
@@ -36,6 +39,11 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 		}()
 	}
 	return resp, nil
+}
+
+// testLink returns a link to one API server.
+func testLink(next http.RoundTripper) *link {
+	return newLink("test", dice(1), newWire(0, func(types.UID) {}), newEndpoint(next))
 }
 
 // TestConditions: each of them does what it says.
@@ -70,17 +78,14 @@ func TestConditions(t *testing.T) {
 			conditions: Conditions{Errors: 2}, arrive: is(0), takes: within(0, 10*time.Millisecond),
 			code: func(code int) bool { return code == 429 || code == 500 || code == 503 },
 		},
-		"twice": {
-			conditions: Conditions{Twice: 1}, method: http.MethodPatch, code: is(200), arrive: is(2), takes: within(0, 10*time.Millisecond),
-		},
 		"reading twice makes no sense": {
 			conditions: Conditions{Twice: 1}, code: is(200), arrive: is(1), takes: within(0, 10*time.Millisecond),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, background := &server{}, &sync.WaitGroup{}
-				l := newLink("test", dice(1), s, background)
+				s := &server{}
+				l := testLink(s)
 				l.set(tc.conditions)
 				time.AfterFunc(time.Minute, func() { l.set(Conditions{}) })
 				req, err := http.NewRequestWithContext(t.Context(), tc.method, "http://server/leases", strings.NewReader("{}"))
@@ -90,7 +95,7 @@ func TestConditions(t *testing.T) {
 				began := time.Now()
 				resp, err := l.RoundTrip(req)
 				took := time.Since(began)
-				background.Wait()
+				l.wire.late.Wait()
 				if !errors.Is(err, tc.err) || err == nil && !tc.code(resp.StatusCode) {
 					t.Errorf("got %v, %v, want the error %v", resp, err, tc.err)
 				}
@@ -120,13 +125,15 @@ func TestWatchConditions(t *testing.T) {
 		"cut":      {during: func(l *link) { l.set(Conditions{Cut: true}) }, min: 9, max: 10},
 		"reset":    {during: (*link).reset, min: 9, max: 10, ends: true},
 		"killed":   {during: (*link).kill, min: 9, max: 10, ends: true},
+		"refused":  {during: func(l *link) { l.set(Conditions{Refused: true}) }, min: 9, max: 10, ends: true},
+		"outage":   {during: func(l *link) { l.servers[0].goAway() }, min: 9, max: 10, ends: true},
 		"short":    {conditions: Conditions{WatchLife: 2 * time.Second}, max: 4, ends: true},
 		"lagging":  {conditions: Conditions{WatchLag: 4 * time.Second}, min: 5, max: 40},
 		"cut once": {during: func(l *link) { l.set(Conditions{Cut: true}); l.set(Conditions{}) }, min: 55, max: 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLink("test", dice(1), &server{}, &sync.WaitGroup{})
+				l := testLink(&server{})
 				l.set(tc.conditions)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()

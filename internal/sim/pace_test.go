@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +56,7 @@ func (b *askedBody) Read([]byte) (int, error) {
 // TestPausedRequest: a request that a pause meets is read, and its end is heard of, only after the pause.
 func TestPausedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLink("test", dice(1), &server{}, &sync.WaitGroup{})
+		l := testLink(&server{})
 		l.set(Conditions{Paused: true})
 		time.AfterFunc(time.Minute, func() { l.set(Conditions{}) })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -84,7 +83,7 @@ func TestClockOfLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := newLink("test", dice(1), api.Replica(0), &sync.WaitGroup{})
+		l := testLink(api.Replica(0))
 		l.pace.rate = 0.5
 		lib, err := shard.New(shard.Config{
 			Ring: ringName, RESTConfig: simapi.ConfigOver(l), Namespace: "default", Name: "shard-a", LeaseDuration: leaseDuration,

@@ -11,11 +11,12 @@ import (
 // Kinds of actions.
 const (
 	network       = "network"        // of the target is like the conditions for a while
-	crash         = "crash"          // the target ends at once, and is started again
+	crash         = "crash"          // the target ends at once, and is started again, at once or after a while
 	stop          = "stop"           // the target ends gracefully, and is started again
 	down          = "down"           // the target ends gracefully, and is started again after a while
 	reset         = "reset"          // all watches of the target break
 	restartServer = "restart-server" // API server N
+	outage        = "outage"         // API server N, or all if there is none, is away for a while, and has forgotten everything
 	lag           = "lag"            // the cache of API server N for the target, a resource, is late by the delay for a while
 	admissionFor  = "admission"      // the webhook is like the conditions for a while
 	create        = "create"         // object N, by a user, like all that follows
@@ -34,6 +35,7 @@ const (
 	removeRing    = "delete-ring"   // for a while
 	moveOut       = "namespace-out" // some objects are not the ring's for a while
 	join          = "join"          // the target becomes a shard
+	twin          = "twin"          // a second process of the target's name runs for a while
 	leave         = "leave"         // the target ceases to be one, gracefully, or by a crash if N is 1
 )
 
@@ -71,6 +73,10 @@ type Plan struct {
 	Shards, Replicas, Servers int
 	// Objects is how many there are at the beginning, and Padding how many bytes each has that mean nothing.
 	Objects, Padding int
+	// Spread has requests of one process go to any of the API servers, and not to always the same.
+	Spread bool
+	// Late is about how late requests are of which their senders hear nothing. If it is zero, most are early, and some very late.
+	Late time.Duration
 	// AuditInterval is that of the sharder.
 	AuditInterval time.Duration
 	// Skew is by how much the clocks of shards are wrong, and Rates how many seconds they count in a second, if not 1.
@@ -83,8 +89,8 @@ type Plan struct {
 
 func (p Plan) String() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers, %d objects, audit every %s, clocks off by %v at rates of %v, trouble for %s\n",
-		p.Seed, p.Shards, p.Replicas, p.Servers, p.Objects, p.AuditInterval, p.Skew, p.Rates, p.Trouble)
+	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers (spread: %t), %d objects, audit every %s, clocks off by %v at rates of %v, late by %s, trouble for %s\n",
+		p.Seed, p.Shards, p.Replicas, p.Servers, p.Spread, p.Objects, p.AuditInterval, p.Skew, p.Rates, p.Late, p.Trouble)
 	for _, a := range p.Actions {
 		fmt.Fprintln(&out, a)
 	}
@@ -109,7 +115,7 @@ func NewPlan(seed uint64) Plan {
 	for range 3 + r.IntN(25) {
 		p.Actions = append(p.Actions, p.action(r))
 	}
-	slices.SortStableFunc(p.Actions, func(a, b Action) int { return int(a.At - b.At) })
+	p.sort()
 	p.Rates = rates(seed, 0.01)
 	// What is drawn above stays what it was, so that seeds keep their meaning.
 	pauses := dice(seed).roll("pauses")
@@ -118,7 +124,20 @@ func NewPlan(seed uint64) Plan {
 			p.Actions[i].Conditions.Paused = pauses.IntN(2) == 0
 		}
 	}
+	servers := dice(seed).roll("API servers")
+	p.Spread = p.Servers > 1 && servers.IntN(2) == 0
+	if servers.IntN(3) == 0 {
+		at := between(servers, 2*time.Second, p.Trouble)
+		p.Actions = append(p.Actions, Action{
+			At: at, For: min(between(servers, 0, 2*leaseDuration), p.Trouble-at), Kind: outage, N: servers.IntN(p.Servers + 1),
+		})
+		p.sort()
+	}
 	return p
+}
+
+func (p *Plan) sort() {
+	slices.SortStableFunc(p.Actions, func(a, b Action) int { return int(a.At - b.At) })
 }
 
 // rates returns rates of the clocks of shards, every other of which is wrong by up to so much.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -64,10 +65,15 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 		return nil, err
 	}
 	w.mu.Lock()
-	w.processes[name] = p
+	w.processes[name] = append(w.processes[name], p)
 	w.mu.Unlock()
 	go func() {
 		defer close(i.ended)
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.processes[name] = slices.DeleteFunc(w.processes[name], func(other *process) bool { return other == p })
+		}()
 		defer i.cancel()
 		defer controller.queue.ShutDown() // also if it never runs
 		err := lib.Run(ctx, func(ctx context.Context) error {

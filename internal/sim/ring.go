@@ -72,6 +72,30 @@ func (w *World) join(name string) {
 	w.keep(name, w.startShard)
 }
 
+// startTwin starts a second process of a shard's name, as happens when the first is cut off from whoever is to end it. It has to
+// wait for the Lease. There are never three.
+func (w *World) startTwin(name string) {
+	if _, ok := w.keepers[twinOf(name)]; ok {
+		return
+	}
+	w.twins++
+	first := 1000 * w.twins // No two processes have the same number.
+	w.keep(twinOf(name), func(_ string, number int, c Conditions) (*instance, error) {
+		return w.startShard(name, first+number, c)
+	})
+}
+
+// endTwin ends the second process, which gives the Lease back if it holds it.
+func (w *World) endTwin(name string) {
+	if k, ok := w.keepers[twinOf(name)]; ok {
+		k.keepDown(true)
+		k.stop()
+		delete(w.keepers, twinOf(name))
+	}
+}
+
+func twinOf(name string) string { return name + "'s twin" }
+
 // leave has the shard cease to be one, unless it is the last.
 func (w *World) leave(name string, crash bool) {
 	k, ok := w.keepers[name]

@@ -104,9 +104,10 @@ func (w *World) well() error {
 		}
 		at[string(object.GetUID())] = want
 		data, _, _ := unstructured.NestedStringMap(content, "data")
-		w.mu.Lock()
-		p := w.processes[want]
-		w.mu.Unlock()
+		p := w.process(want)
+		if p == nil {
+			return fmt.Errorf("%s does not run", want)
+		}
 		switch c := p.controller.Load(); {
 		case c == nil || !p.lib.Valid():
 			return fmt.Errorf("%s does not work", p.id())

@@ -17,20 +17,23 @@ type stream struct {
 	ctx    context.Context
 	chance *rand.Rand
 	end    *time.Timer
+	stay   func() bool // forgets that the stream ends with its API server
 	broken chan struct{}
 	once   sync.Once
 }
 
-func (l *link) stream(req *http.Request, body io.ReadCloser, chance *rand.Rand, c Conditions) io.ReadCloser {
+// stream returns the body of a watch as the process sees it. there ends when the API server goes away.
+func (l *link) stream(req *http.Request, body io.ReadCloser, chance *rand.Rand, c Conditions, there context.Context) io.ReadCloser {
 	s := &stream{link: l, path: req.URL.Path, body: body, ctx: req.Context(), chance: chance, broken: make(chan struct{})}
+	s.stay = context.AfterFunc(there, s.breakOff)
 	if c.WatchLife > 0 {
 		s.end = time.AfterFunc(between(chance, 0, 2*c.WatchLife), s.breakOff)
 	}
 	l.mu.Lock()
 	l.streams[s] = struct{}{}
-	dead := l.dead
+	over := l.dead || l.conditions.Refused
 	l.mu.Unlock()
-	if dead {
+	if over {
 		s.breakOff()
 	}
 	return s
@@ -95,6 +98,7 @@ func (s *stream) Close() error {
 	if s.end != nil {
 		s.end.Stop()
 	}
+	s.stay()
 	s.breakOff()
 	return nil
 }

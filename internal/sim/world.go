@@ -28,18 +28,22 @@ type World struct {
 	server *simapi.Server
 	user   kubernetes.Interface
 
-	ctx        context.Context
-	cancel     context.CancelFunc
-	running    sync.WaitGroup // what ends with ctx
-	background sync.WaitGroup // requests without a sender
-	keepers    map[string]*keeper
+	wire      *wire
+	endpoints []*endpoint // of the API servers
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup // what ends with ctx
+	keepers map[string]*keeper
+	twins   int // how many there have been
 
 	mu                  sync.Mutex
-	members             map[string]bool     // the shards that there are to be
-	processes           map[string]*process // the present one of each
+	members             map[string]bool       // the shards that there are to be
+	processes           map[string][]*process // those that run, of each shard that there has ever been
 	replicas            map[string]*replica
 	reviews             int
-	admissionConditions Conditions
+	admissionFaults     overlay
+	admissionConditions Conditions // that count
 	edits               int
 	settled             time.Duration
 }
@@ -73,17 +77,27 @@ type Options struct {
 func Run(plan Plan, options Options) (Result, error) {
 	w := &World{
 		findings: &findings{began: time.Now(), limit: options.Log}, plan: plan, mutant: options.Mutant, dice: dice(plan.Seed),
-		keepers: map[string]*keeper{}, members: map[string]bool{}, processes: map[string]*process{}, replicas: map[string]*replica{},
+		keepers: map[string]*keeper{}, members: map[string]bool{}, processes: map[string][]*process{}, replicas: map[string]*replica{},
 	}
 	w.ledger = newLedger(w.findings, ringName)
+	w.wire = newWire(plan.Late, w.ledger.excuse)
+	w.ledger.late = w.wire.letsGo
 	logger := klog.Logger{}
 	if options.Log > 0 && options.Verbosity >= 0 {
 		logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(w.findings), textlogger.Verbosity(options.Verbosity)))
 	}
 	w.ctx, w.cancel = context.WithCancel(klog.NewContext(context.Background(), logger))
 	var err error
-	if w.server, err = simapi.New(simapi.Config{Replicas: plan.Servers, History: 200, Webhooks: admission{w}, Seen: w.ledger.seen}); err != nil {
+	if w.server, err = simapi.New(simapi.Config{
+		Replicas: plan.Servers, History: 200, Webhooks: admission{w}, Seen: func(r simapi.Resource, version uint64, old, new map[string]any) {
+			w.wire.seen(r, new)
+			w.ledger.seen(r, version, old, new)
+		},
+	}); err != nil {
 		return Result{}, err
+	}
+	for i := range plan.Servers {
+		w.endpoints = append(w.endpoints, newEndpoint(w.server.Replica(i)))
 	}
 	w.user = kubernetes.NewForConfigOrDie(w.server.Config())
 	err = w.play()
@@ -93,7 +107,8 @@ func Run(plan Plan, options Options) (Result, error) {
 	}
 	w.cancel()
 	w.running.Wait()
-	w.background.Wait()
+	w.wire.calmDown()
+	w.wire.late.Wait()
 	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Counts: w.ledger.counts, Flows: w.ledger.flows, Memory: memory}
 	result.Findings, result.Log = w.result()
 	return result, err
@@ -157,22 +172,36 @@ func (w *World) isShard(name string) bool {
 	return ok
 }
 
+// process returns the process that holds the Lease of a shard, or another one of it. It is nil if none runs.
+func (w *World) process(name string) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var p *process
+	for _, p = range w.processes[name] {
+		if p.lib.Valid() {
+			break
+		}
+	}
+	return p
+}
+
 // heal ends all faults.
 func (w *World) heal() error {
 	w.say("=== all faults end")
+	w.wire.calmDown()
 	for name, k := range w.keepers {
-		k.set(Conditions{})
+		k.change(func(o *overlay) { *o = nil })
 		if !w.isShard(name) || w.members[name] {
 			k.keepDown(false)
 		}
 	}
-	w.setAdmission(Conditions{})
+	w.changeAdmission(func(o *overlay) { *o = nil })
 	for i := range w.plan.Servers {
 		for _, r := range simapi.Resources() {
 			w.server.SetLag(i, r.GroupResource(), 0)
 		}
 	}
-	_ = sleep(w.ctx, 3*time.Second) // until the last requests of users are through
+	_ = sleep(w.ctx, 3*time.Second) // until the last requests of users, and those that are late, are through
 	err := w.makeRing()
 	if apierrors.IsAlreadyExists(err) {
 		err = nil
@@ -197,10 +226,11 @@ func (w *World) tidyLeases() error {
 	return err
 }
 
-func (w *World) setAdmission(c Conditions) {
+func (w *World) changeAdmission(how func(*overlay)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.admissionConditions = c
+	how(&w.admissionFaults)
+	w.admissionConditions = w.admissionFaults.top()
 }
 
 func objectName(n int) string { return fmt.Sprintf("object-%d", n) }
