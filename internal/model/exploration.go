@@ -83,8 +83,7 @@ func (e *exploration) run() (Result, error) {
 			}
 		})
 		if broken != "" {
-			trace := e.trace(e.path(uint32(i)), &last)
-			return e.result(&Violation{Guarantee: broken, Trace: trace}), nil
+			return e.result(e.trace(e.path(uint32(i)), &last, broken)), nil
 		}
 		e.calmEnd = append(e.calmEnd, uint32(len(e.calm)))
 	}
@@ -115,7 +114,7 @@ func (e *exploration) forgotten() *Violation {
 	for _, i := range reached {
 		for _, next := range e.calmOf(i) {
 			if !good[next] {
-				return &Violation{Guarantee: "G2: what was good does not stay so", Trace: e.trace(append(e.path(i), next), nil)}
+				return e.trace(append(e.path(i), next), nil, "G2: what was good does not stay so")
 			}
 		}
 	}
@@ -130,10 +129,7 @@ func (e *exploration) forgotten() *Violation {
 		}
 	}
 	if bad := slices.Index(good, false); bad >= 0 {
-		return &Violation{
-			Guarantee: "G2: from here on, also without more faults, not all objects get to where they belong",
-			Trace:     e.trace(e.path(uint32(bad)), nil),
-		}
+		return e.trace(e.path(uint32(bad)), nil, "G2: from here on, also without more faults, not all objects get to where they belong")
 	}
 	return nil
 }
@@ -177,9 +173,9 @@ func (e *exploration) path(to uint32) []uint32 {
 	return path
 }
 
-// trace tells the steps along the path, and one more to the last state if it is not nil. The states on the path stand for
-// themselves or their mirror images, so the steps are looked for again.
-func (e *exploration) trace(path []uint32, last *state) []Line {
+// trace tells the steps along the path, and one more to the last state if it is not nil, and what they break. The states on
+// the path stand for themselves or their mirror images, so the steps are looked for again, and what the last one breaks, too.
+func (e *exploration) trace(path []uint32, last *state, broken string) *Violation {
 	var lines []Line
 	now := e.states[path[0]].unpack()
 	move := func(reached func(state) bool) {
@@ -194,10 +190,12 @@ func (e *exploration) trace(path []uint32, last *state) []Line {
 	}
 	for _, number := range path[1:] {
 		move(func(s state) bool { return e.canonical(s) == e.states[number] })
+		now.dropExcuses()
 	}
 	if last != nil {
-		goal := e.canonical(*last)
+		goal, before := e.canonical(*last), now
 		move(func(s state) bool { return e.canonical(s) == goal })
+		broken = e.broken(&before, &now)
 	}
-	return lines
+	return &Violation{Guarantee: broken, Trace: lines}
 }

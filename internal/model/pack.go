@@ -35,9 +35,10 @@ func (p *packer) take(width uint) uint8 {
 func (p *packer) takeFlag() bool { return p.take(1) == 1 }
 
 // pack needs 48 and 26 bits. Which of the two processes of a shard is called the first makes no difference, and nor does the
-// order of the requests that hang.
+// order of the requests that hang; nor do excuses that say nothing.
 func (s state) pack() packed {
 	var p, rest packer
+	s.dropExcuses()
 	for _, sh := range s.shards {
 		lease, first, second := sh.lease, sh.processes[0].pack(), sh.processes[1].pack()
 		if first < second || first == second && lease == process1 {
@@ -52,8 +53,8 @@ func (s state) pack() packed {
 		p.flag(sh.swept)
 		p.flag(sh.late)
 	}
-	for f, family := range s.families {
-		rest.flag(family.excused && s.leaving(f))
+	for _, family := range s.families {
+		rest.flag(family.excused)
 		for _, l := range [...]labels{family.owner, family.child} {
 			rest.put(uint8(l.shard), 2)
 			rest.flag(l.drain)

@@ -144,6 +144,13 @@ func (s *state) object(f int, child bool) *labels {
 	return &s.families[f].owner
 }
 
+// dropExcuses forgets what excuses owners that nobody wants to leave.
+func (s *state) dropExcuses() {
+	for f := range s.families {
+		s.families[f].excused = s.families[f].excused && s.leaving(f)
+	}
+}
+
 // leaving says that the owner of a family may be about to leave its shard.
 func (s *state) leaving(f int) bool {
 	owner := s.families[f].owner
