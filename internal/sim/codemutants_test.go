@@ -80,6 +80,12 @@ var codeMutants = map[string]struct {
 		new:       "context.AfterFunc(ctx, func() { _ = object.Annotations })\n\t\td := sc.View.Main(scope.MainKey(r, object),",
 		guarantee: "G6", test: "^TestMemory$/^sound$",
 	},
+	"a Lease is given back without writing to what is left": {
+		file:      "pkg/sharder/assignment/evacuation.go",
+		old:       "if err := e.overtake(ctx); err != nil {",
+		new:       "if err := ctx.Err(); err != nil {",
+		guarantee: "G1", first: 1, within: 20, plan: "late requests",
+	},
 }
 
 // TestCodeMutants compiles this package with one change of the code under test after the other, and runs schedules until

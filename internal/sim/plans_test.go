@@ -113,37 +113,26 @@ func unlikeClocks(seed uint64) Plan {
 	return p
 }
 
-// lateRequests returns a plan with two shards and a sharder whose requests take long, and hang for about as long as Leases last
-// when it crashes or loses them. Again and again a shard is gone, its objects are moved, and then the other one is gone as well: the
-// first gets its Lease back with its objects, and what hung arrives. It is kept busy with the children of its objects, because a late
-// move of an object that has changed does nothing.
+// lateRequests returns a plan with two shards and a sharder whose requests take long, and hang for longer than Leases last when it
+// crashes. Again and again a shard is gone, its objects are moved, the sharder crashes meanwhile, and the other shard is gone as
+// well: the first gets its Lease back with its objects, and what hung arrives. It is kept busy with the children of its objects,
+// because a late move of an object that has changed does nothing.
 func lateRequests(seed uint64) Plan {
 	p := NewPlan(seed)
-	p.Shards, p.Replicas, p.Servers, p.Objects, p.Late, p.Trouble, p.Actions = 2, 1, 1, 16, leaseDuration, 2*time.Minute, nil
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Late, p.Trouble, p.Actions = 2, 1, 1, 16, 3*leaseDuration/2, 145*time.Second, nil
 	r := dice(seed).roll("late requests")
-	slow := Conditions{Delay: 500 * time.Millisecond, WatchLag: between(r, 0, time.Second)}
-	lossy := slow
-	lossy.Loss = 0.3
-	p.Actions = append(p.Actions, Action{At: 4 * time.Second, For: 2*time.Minute - 4*time.Second, Kind: network, Target: replicaName(0), Conditions: slow})
-	for at := 10 * time.Second; at < 90*time.Second; at += 30 * time.Second {
+	slow := Conditions{Delay: 500 * time.Millisecond, WatchLag: between(r, 0, 200*time.Millisecond)}
+	p.Actions = append(p.Actions, Action{At: 4 * time.Second, For: p.Trouble - 4*time.Second, Kind: network, Target: replicaName(0), Conditions: slow})
+	for at := 20 * time.Second; at < 100*time.Second; at += time.Minute {
 		i := r.IntN(2)
-		first, other := Action{At: at, For: between(r, 6*time.Second, 9*time.Second), Kind: down, Target: shardName(i)}, Action{Kind: down, Target: shardName(1 - i)}
-		fault := Action{Kind: crash, Target: replicaName(0)}
-		switch r.IntN(3) {
-		case 0: // The moves hang.
-			fault.At = at + between(r, 5*time.Second, 10*time.Second)
-			other.At, other.For = fault.At+between(r, -time.Second, time.Second), 17*time.Second
-		case 1: // What gives the Lease back hangs.
-			other.At, other.For = at+between(r, time.Second, 6*time.Second), between(r, 8*time.Second, 12*time.Second)
-			fault.At = other.At + between(r, 0, 6*time.Second)
-		case 2: // Anything may be lost.
-			other.At, other.For = at+between(r, 0, 8*time.Second), between(r, 4*time.Second, 16*time.Second)
-			fault = Action{At: at, For: 20 * time.Second, Kind: network, Target: replicaName(0), Conditions: lossy}
-		}
-		p.Actions = append(p.Actions, first, other, fault)
-		for t := at + 10*time.Second; t < at+30*time.Second; t += 700 * time.Millisecond {
+		lost := at + between(r, 11*time.Second/2, 15*time.Second/2)
+		p.Actions = append(p.Actions,
+			Action{At: at, For: between(r, leaseDuration, 2*leaseDuration), Kind: down, Target: shardName(i)},
+			Action{At: lost, Kind: crash, Target: replicaName(0)},
+			Action{At: between(r, lost-time.Second, lost+time.Second), For: 35 * time.Second, Kind: down, Target: shardName(1 - i)})
+		for t := lost + 2*leaseDuration; t < lost+5*leaseDuration; t += 500 * time.Millisecond {
 			for n := range p.Objects {
-				p.Actions = append(p.Actions, Action{At: between(r, t, t+700*time.Millisecond), Kind: removeChild, N: n})
+				p.Actions = append(p.Actions, Action{At: between(r, t, t+500*time.Millisecond), Kind: removeChild, N: n})
 			}
 		}
 	}
