@@ -38,6 +38,12 @@ var codeMutants = map[string]struct {
 		new:       "if err := ctx.Err(); err != nil {",
 		guarantee: "G1", first: 1, within: 40, plan: "mixed",
 	},
+	"the sharder makes a Lease that is gone without waiting for who held it": {
+		file:      "pkg/sharder/assignment/hold.go",
+		old:       "a.Since.Add(duration + membership.Grace(duration, e.cfg.Grace))",
+		new:       "a.Since.Add(0 * membership.Grace(duration, e.cfg.Grace))",
+		guarantee: "G1", first: 1, within: 40, plan: "mixed",
+	},
 	"objects of a live shard are moved without asking it": {
 		file:      "pkg/sharder/placement/placement.go",
 		old:       "return Decision{Action: Drain, Shard: home}",
@@ -73,6 +79,36 @@ var codeMutants = map[string]struct {
 		old:       "if len(object.Labels) == 0 {",
 		new:       "if len(object.Labels) >= 0 {",
 		guarantee: "G3", first: 1, within: 10, plan: "mixed",
+	},
+	"nobody gives objects to shards that admission has missed": {
+		file:      "pkg/sharder/unassigned/watcher.go",
+		old:       "if again := w.heal(ctx, s.object); !again {",
+		new:       "if again := false; !again {",
+		guarantee: "G2", first: 1, within: 40, plan: "without admission",
+	},
+	"a change of the ring starts no scan": {
+		file:      "pkg/sharder/assignment/changes.go",
+		old:       "w.scans.Add(name)",
+		new:       "",
+		guarantee: "G2", first: 1, within: 40, plan: "lost leads",
+	},
+	"a shard that was evacuated is not looked at again": {
+		file:      "pkg/sharder/assignment/evacuation.go",
+		old:       "rechecks = []time.Duration{5 * time.Second, 30 * time.Second}",
+		new:       "rechecks = []time.Duration{}",
+		guarantee: "G2", first: 1, within: 40, plan: "without audits",
+	},
+	"a namespace that comes to a ring starts no audit": {
+		file:      "pkg/sharder/assignment/controller.go",
+		old:       "w.scans.AddAfter(name, c.delayOfExtraAudit(name))",
+		new:       "_ = name",
+		guarantee: "G2", first: 1, within: 40, plan: "without audits",
+	},
+	"an object that admission has missed starts no audit": {
+		file:      "pkg/sharder/assignment/controller.go",
+		old:       "w.scans.AddAfter(ring, c.delayOfExtraAudit(ring))",
+		new:       "",
+		guarantee: "G2", first: 1, within: 40, plan: "without admission",
 	},
 	"the sharder keeps the objects of an audit": {
 		file:      "pkg/sharder/assignment/scan.go",

@@ -11,7 +11,8 @@ type Counts struct {
 	// Departures is how many objects have gone to another shard and had a child, and Splits how many of these children did not go
 	// with them although they had been there for long. That happens when a replica of the sharder that does not know of a new
 	// shard yet gives a child back, and is put right afterwards; it has to be rare.
-	Departures, Splits int
+	// Behind is how many of them stayed where they were.
+	Departures, Splits, Behind int
 	// Writes is how many requests the sharder has sent to write to objects, Reviews how many answers its admission has given,
 	// and Changes how often an object changed.
 	Writes, Reviews, Changes int
@@ -23,7 +24,7 @@ type Counts struct {
 // Add adds what another run came to.
 func (c *Counts) Add(o Counts) {
 	for sum, n := range map[*int]int{
-		&c.Syncs: o.Syncs, &c.Moves: o.Moves, &c.Holders: o.Holders, &c.Departures: o.Departures, &c.Splits: o.Splits,
+		&c.Syncs: o.Syncs, &c.Moves: o.Moves, &c.Holders: o.Holders, &c.Departures: o.Departures, &c.Splits: o.Splits, &c.Behind: o.Behind,
 		&c.Writes: o.Writes, &c.Reviews: o.Reviews, &c.Changes: o.Changes,
 	} {
 		*sum += n

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,13 +17,11 @@ type holders struct {
 
 	mu      sync.Mutex
 	workers map[string]worker
-	// deleted are Leases that a user deletes, and freed is when he has, by the name.
-	deleted map[types.UID]bool
-	freed   map[string]time.Time
+	deleted map[types.UID]bool // Leases that a user deletes
 }
 
 func newHolders(f *findings, c *counter) *holders {
-	return &holders{findings: f, counter: c, workers: map[string]worker{}, deleted: map[types.UID]bool{}, freed: map[string]time.Time{}}
+	return &holders{findings: f, counter: c, workers: map[string]worker{}, deleted: map[types.UID]bool{}}
 }
 
 // know tells of a process that may hold Leases.
@@ -56,22 +53,12 @@ func (h *holders) seen(old, new map[string]any) {
 	h.count(func(c *Counts) { c.Holders++ })
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w := h.workers[before]
-	switch {
-	case new == nil && h.deleted[lease.GetUID()]:
-		h.freed[name] = time.Now()
-	case w != nil && before != after && w.acts():
-		h.add("G1", "the Lease of %s goes to %q while %s may act", name, after, before)
-	case old == nil && after == v1alpha1.HolderSharder:
-		h.made(name)
-	}
-}
-
-// made looks for processes that may act while the sharder makes their Lease. It has to wait for as long as a Lease lasts that
-// it has not seen; clocks that differ are forgiven.
-func (h *holders) made(name string) {
 	for id, w := range h.workers {
-		if w.shard() == name && w.acts() && time.Since(h.freed[name]) < leaseDuration*3/4 {
+		switch {
+		case w.shard() != name || !w.acts():
+		case id == before && !(new == nil && h.deleted[lease.GetUID()]):
+			h.add("G1", "the Lease of %s goes to %q while %s may act", name, after, id)
+		case old == nil && after == v1alpha1.HolderSharder:
 			h.add("G1", "the sharder makes the Lease of %s while %s may act", name, id)
 		}
 	}

@@ -175,7 +175,12 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		}
 		l.count(func(n *Counts) { n.Departures++ })
 		if !c.follows(before, after) {
-			l.count(func(n *Counts) { n.Splits++ })
+			l.count(func(n *Counts) {
+				n.Splits++
+				if c.at == before {
+					n.Behind++
+				}
+			})
 			l.say("!!! %s goes from %s to %q, and %s is at %q", name, before, after, c.name, c.at)
 		}
 	}
@@ -214,4 +219,10 @@ func (l *ledger) excuse(uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.excused[uid] = true
+}
+
+func (l *ledger) isExcused(uid types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.excused[uid]
 }

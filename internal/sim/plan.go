@@ -116,6 +116,9 @@ func NewPlan(seed uint64) Plan {
 		p.Actions = append(p.Actions, p.action(r))
 	}
 	p.sort()
+	if dice(seed).roll("audits").IntN(2) == 0 {
+		p.AuditInterval = 5 * time.Minute // so that audits don't see to what is to happen without them
+	}
 	p.Rates = rates(seed, 0.01)
 	// What is drawn above stays what it was, so that seeds keep their meaning.
 	pauses := dice(seed).roll("pauses")

@@ -16,6 +16,7 @@ var plans = map[string]func(seed uint64) Plan{
 	"unlike clocks":     unlikeClocks,
 	"late requests":     lateRequests,
 	"twins":             twins,
+	"without audits":    withoutAudits,
 }
 
 // withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
@@ -160,5 +161,26 @@ func twins(seed uint64) Plan {
 		}
 	}
 	p.sort()
+	return p
+}
+
+// withoutAudits returns a plan in which something is to be done that nothing but an audit would see to in the end. A namespace comes back to the
+// ring, with objects that were created meanwhile; or replicas of the sharder give objects to a shard that has left, because
+// they hear late of it.
+func withoutAudits(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Spread, p.Objects, p.AuditInterval, p.Trouble, p.Actions = 3, 3, 2, false, 6, 5*time.Minute, 50*time.Second, nil
+	if seed%3 == 0 {
+		p.Actions = append(p.Actions, Action{At: 40 * time.Second, For: 9 * time.Second, Kind: moveOut})
+		for i := range 8 {
+			p.Actions = append(p.Actions, Action{At: time.Duration(41+i) * time.Second, Kind: create, N: 103 + 4*i})
+		}
+		return p
+	}
+	p.Actions = append(p.Actions, Action{At: 3 * time.Second, For: 46 * time.Second, Kind: lag, N: 1, Target: "leases", Conditions: Conditions{Delay: 15 * time.Second}},
+		Action{At: 30 * time.Second, Kind: leave, Target: shardName(int(seed % 2))})
+	for i := range 40 {
+		p.Actions = append(p.Actions, Action{At: 31*time.Second + time.Duration(i)*300*time.Millisecond, Kind: create, N: 100 + i})
+	}
 	return p
 }
