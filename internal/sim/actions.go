@@ -196,8 +196,11 @@ func (w *World) use(ctx context.Context, a Action) error {
 	case removeChild:
 		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
 	case drainChild:
-		_, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
+		child, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
 			fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel), metav1.PatchOptions{})
+		if err == nil {
+			w.ledger.drain(child.UID)
+		}
 		return err
 	case removeLease, relabelLease:
 		return w.useLease(ctx, a)

@@ -34,8 +34,8 @@ type ledger struct {
 	at      map[types.UID]string // the shard of each object, as stored
 	// families has the children of each object, and since when each is at its shard.
 	families map[types.UID]map[types.UID]child
-	// excused are objects that a user has moved by hand.
-	excused map[types.UID]bool
+	// excused are objects that a user has moved by hand, and drained are children that a user wants to leave.
+	excused, drained map[types.UID]bool
 	// flows is how many main objects have gone from one shard to another.
 	flows map[Flow]int
 	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment.
@@ -71,7 +71,7 @@ func newLedger(f *findings, ring string) *ledger {
 	counter := &counter{}
 	return &ledger{
 		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
-		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{},
+		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{}, drained: map[types.UID]bool{},
 		flows: map[Flow]int{}, late: func(simapi.Resource, map[string]any) bool { return false },
 	}
 }
@@ -221,8 +221,16 @@ func (l *ledger) excuse(uid types.UID) {
 	l.excused[uid] = true
 }
 
-func (l *ledger) isExcused(uid types.UID) bool {
+// drain notes that a user has asked for a child, which nobody but an audit takes back.
+func (l *ledger) drain(uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.excused[uid]
+	l.drained[uid] = true
+}
+
+// isByHand tells whether it is a user who has labelled the object.
+func (l *ledger) isByHand(uid types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.excused[uid] || l.drained[uid]
 }

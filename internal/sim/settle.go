@@ -71,8 +71,8 @@ func (w *World) sayState() {
 var (
 	errFamily = errors.New("not with its owner")
 	// errMissed is about what waits for the next audit: a child that admission has missed, and not its owner; and an object that a
-	// user has moved by hand.
-	errMissed = errors.New("with nobody")
+	// user has labelled by hand.
+	errMissed = errors.New("left to the next audit")
 )
 
 // well returns what is not as it is to be: the webhook there, every shard marked as ready, no Lease held by the sharder any more, every
@@ -110,7 +110,7 @@ func (w *World) well() error {
 			continue
 		}
 		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
-		if err := w.isAt(object, want); err != nil && w.ledger.isExcused(object.GetUID()) {
+		if err := w.isAt(object, want); err != nil && w.ledger.isByHand(object.GetUID()) {
 			missed, moved[object.GetUID()] = fmt.Errorf("by hand: %w: %w", errMissed, err), true
 			continue
 		} else if err != nil {
@@ -141,9 +141,11 @@ func (w *World) well() error {
 		if !ok {
 			return fmt.Errorf("the owner of %s is gone", object.GetName())
 		}
-		if object.GetLabels()[w.ledger.shardLabel] == "" {
-			missed = fmt.Errorf("child %s is %w: %w", object.GetName(), errMissed, errFamily)
-		} else if err := w.isAt(object, owner); err != nil {
+		switch err := w.isAt(object, owner); {
+		case err == nil:
+		case object.GetLabels()[w.ledger.shardLabel] == "", w.ledger.isByHand(object.GetUID()):
+			missed = fmt.Errorf("child %w: %w: %w", err, errMissed, errFamily)
+		default:
 			return fmt.Errorf("child %w: %w", err, errFamily)
 		}
 	}
