@@ -25,7 +25,7 @@ type Controlled struct {
 	// Owners are the informers of the main resources that control such objects. Required.
 	Owners []cache.SharedIndexInformer
 	// Patch returns the func that patches objects in a namespace ("" if the resource is cluster-scoped). Its client must be
-	// one that goes through the fence of the shard's Lease. Required.
+	// one that goes through the fence of the shard's Lease. Both are called concurrently. Required.
 	Patch func(namespace string) PatchFunc
 }
 

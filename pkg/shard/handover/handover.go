@@ -1,9 +1,11 @@
 package handover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,8 +147,9 @@ func (h *Handover) decide(obj metav1.Object) decision {
 // letGoOfFamily lets go of the controlled objects of the owner. When the cache is behind, it looks again for a moment,
 // because nothing else would bring the owner back.
 func (h *Handover) letGoOfFamily(ctx context.Context, owner metav1.Object) error {
+	answers := map[types.UID]answer{}
 	for attempt := 1; ; attempt++ {
-		err := h.tryLetGoOfFamily(ctx, owner)
+		err := h.tryLetGoOfFamily(ctx, owner, answers)
 		if !apierrors.IsConflict(err) || attempt == familyAttempts {
 			return err
 		}
@@ -158,27 +161,50 @@ func (h *Handover) letGoOfFamily(ctx context.Context, owner metav1.Object) error
 	}
 }
 
+// answer is what came of letting go of an object in a version. It would be the same again.
+type answer struct {
+	version string
+	err     error
+}
+
+// errUnanswered is the answer to what was not asked.
+var errUnanswered = errors.New("there was no time to let go of it")
+
 // tryLetGoOfFamily lets go of several objects at once: a shard that is asked for most of its objects, because others have come
-// to help it, needs its workers for the rest.
-func (h *Handover) tryLetGoOfFamily(ctx context.Context, owner metav1.Object) error {
+// to help it, needs its workers for the rest. A conflict is the result only if there is no other error.
+func (h *Handover) tryLetGoOfFamily(ctx context.Context, owner metav1.Object, answers map[types.UID]answer) error {
 	family, err := h.familyOf(owner)
 	if err != nil {
 		return err
 	}
-	errs := make([]error, len(family))
-	workqueue.ParallelizeUntil(ctx, familyWriters, len(family), func(i int) {
-		obj := family[i].object
-		err := letGo(ctx, h.ring, obj, family[i].resource.Patch(obj.GetNamespace()))
-		if err != nil && !apierrors.IsNotFound(err) {
-			errs[i] = fmt.Errorf("%s: %w", klog.KObj(obj), err)
-		}
-	})
-	for _, err := range errs {
-		if err != nil {
-			return err
+	var news []child
+	for _, c := range family {
+		if before, ok := answers[c.object.GetUID()]; !ok || before.version != c.object.GetResourceVersion() {
+			news = append(news, c)
 		}
 	}
-	return ctx.Err() // some may have been left out
+	errs := slices.Repeat([]error{errUnanswered}, len(news))
+	workqueue.ParallelizeUntil(ctx, familyWriters, len(news), func(i int) {
+		obj := news[i].object
+		if errs[i] = letGo(ctx, h.ring, obj, news[i].resource.Patch(obj.GetNamespace())); apierrors.IsNotFound(errs[i]) {
+			errs[i] = nil
+		}
+	})
+	for i, c := range news {
+		answers[c.object.GetUID()] = answer{c.object.GetResourceVersion(), errs[i]}
+	}
+	var conflict error
+	for _, c := range family {
+		err := answers[c.object.GetUID()].err
+		if err != nil {
+			err = fmt.Errorf("%s: %w", klog.KObj(c.object), err)
+		}
+		if err != nil && !apierrors.IsConflict(err) {
+			return err
+		}
+		conflict = cmp.Or(conflict, err)
+	}
+	return conflict
 }
 
 // familyOf returns the controlled objects of the owner that this shard has.
