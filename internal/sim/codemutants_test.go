@@ -44,6 +44,12 @@ var codeMutants = map[string]struct {
 		new:       "a.Since.Add(0 * membership.Grace(duration, e.cfg.Grace))",
 		guarantee: "G1", first: 1, within: 40, plan: "mixed",
 	},
+	"the sharder does not wait the grace for who held a Lease that is gone": {
+		file:      "pkg/sharder/assignment/hold.go",
+		old:       "a.Since.Add(duration + membership.Grace(duration, e.cfg.Grace))",
+		new:       "a.Since.Add(duration)",
+		guarantee: "G1", first: 1, within: 40, plan: "unlike clocks",
+	},
 	"objects of a live shard are moved without asking it": {
 		file:      "pkg/sharder/placement/placement.go",
 		old:       "return Decision{Action: Drain, Shard: home}",

@@ -87,6 +87,9 @@ type Plan struct {
 	Actions []Action
 }
 
+// noAudits is an AuditInterval that ends when everything has to be well: nothing is seen to by an audit that is to happen without.
+const noAudits = 15 * time.Minute
+
 func (p Plan) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "seed %d: %d shards, %d replicas, %d API servers (spread: %t), %d objects, audit every %s, clocks off by %v at rates of %v, late by %s, trouble for %s\n",
@@ -117,7 +120,7 @@ func NewPlan(seed uint64) Plan {
 	}
 	p.sort()
 	if dice(seed).roll("audits").IntN(2) == 0 {
-		p.AuditInterval = 5 * time.Minute // so that audits don't see to what is to happen without them
+		p.AuditInterval = noAudits
 	}
 	p.Rates = rates(seed, 0.01)
 	// What is drawn above stays what it was, so that seeds keep their meaning.

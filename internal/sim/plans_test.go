@@ -103,14 +103,22 @@ func pauses(seed uint64) Plan {
 }
 
 // unlikeClocks returns a plan with clocks of shards that run almost as differently as the grace of a Lease, a third of its
-// duration, allows. A Lease that somebody deletes has no grace.
+// duration, allows. Now and then somebody deletes the Lease of a slow shard that is stopped, for about as long as the Lease lasts.
 func unlikeClocks(seed uint64) Plan {
 	p := pauses(seed)
 	if seed%2 == 0 {
 		p = NewPlan(seed)
-		p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool { return a.Kind == removeLease })
 	}
 	p.Rates = rates(seed, 0.2)
+	r := dice(seed).roll("deleted leases")
+	for i, a := range p.Actions {
+		if a.Conditions.Paused && r.IntN(2) == 0 {
+			p.Actions[i].For = between(r, leaseDuration, leaseDuration*5/4)
+			p.Actions = append(p.Actions, Action{At: a.At + time.Millisecond, Kind: removeLease, Target: a.Target})
+			p.Rates[a.Target] = 0.8
+		}
+	}
+	p.sort()
 	return p
 }
 
@@ -169,7 +177,7 @@ func twins(seed uint64) Plan {
 // they hear late of it.
 func withoutAudits(seed uint64) Plan {
 	p := NewPlan(seed)
-	p.Shards, p.Replicas, p.Servers, p.Spread, p.Objects, p.AuditInterval, p.Trouble, p.Actions = 3, 3, 2, false, 6, 5*time.Minute, 50*time.Second, nil
+	p.Shards, p.Replicas, p.Servers, p.Spread, p.Objects, p.AuditInterval, p.Trouble, p.Actions = 3, 3, 2, false, 6, noAudits, 50*time.Second, nil
 	if seed%3 == 0 {
 		p.Actions = append(p.Actions, Action{At: 40 * time.Second, For: 9 * time.Second, Kind: moveOut})
 		for i := range 8 {

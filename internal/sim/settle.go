@@ -19,8 +19,8 @@ import (
 )
 
 // settleTimeout is how long everything may take to get well. It is long, because reflectors wait for up to a minute after
-// failures; but it is less than the time between two audits by default, which would hide that nothing else works. How often it may take
-// longer than usual, the tests ask over many runs.
+// failures; but it is over before the first audit in plans without audits, which would hide that nothing else works. How often it may
+// take longer than usual, the tests ask over many runs.
 const settleTimeout = 4 * time.Minute
 
 // settle waits until everything is well, and stays so for a moment.

@@ -50,7 +50,7 @@ func (s *totals) findings() (found []Finding) {
 	if s.schedules >= 30 && s.slow*100 > maxSlow*s.schedules {
 		add("G2", "%d of %d schedules were not well within %s", s.slow, s.schedules, quick)
 	}
-	if s.Departures >= 100 && s.Splits*100 > maxSplit*s.Departures {
+	if s.Departures >= 300 && s.Splits*100 > maxSplit*s.Departures {
 		add("G4", "%d of %d families were split for a moment", s.Splits, s.Departures)
 	}
 	if s.Syncs < 10*s.schedules || s.Moves < s.schedules {
