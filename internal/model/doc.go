@@ -61,8 +61,8 @@
 //
 //   - Two shards, two families, two processes of a name, and two requests that hang at the same time; with two families and
 //     LateLetGo only one, unless -model.hanging says two. The code has 16 writers for a ring. Each request is about one object
-//     or one Lease, and nothing is known that takes more; that is no proof. Tests that run with the race detector explore two
-//     families without SlowChildren and LateLetGo only, and one request.
+//     or one Lease, and nothing is known that takes more; that is no proof. With the race detector, TestEverything explores
+//     two families without SlowChildren and LateLetGo only, and one request.
 //   - Only three kinds of request hang: to move an object by force, to give a Lease back, to let go of an object. One to
 //     make a Lease does not; nor do those that only write what an old view calls for anyway.
 //   - The sharder sees at one instant that no children are at a shard, and overtakes late requests in one step.
