@@ -26,6 +26,7 @@ while getopts t:w: option; do
   esac
 done
 shift $((OPTIND - 1))
+[[ $# -ge 3 ]] || fail "usage: hack/before-fix.sh [-t COMMIT] [-w PATH]... FIX PACKAGE TEST [FLAG...]"
 fix="$1" package="${2#./}" test="$3"
 shift 3
 tests="${tests:-${fix}}"
@@ -48,7 +49,7 @@ fi
 
 cd "${work}"
 go test -c -o before.test "./${package}" || fail "the test does not compile there"
-if (cd "${package}" && exec "${work}/before.test" -test.run "^${test}\$" -test.timeout 10m "$@") 2>&1 | tee before.log; then
+if (cd "${package}" && exec "${work}/before.test" -test.run "^${test}\$" -test.timeout 30m "$@") 2>&1 | tee before.log; then
   fail "nothing fails there"
 fi
 grep -qE '^ *--- FAIL: ' before.log || fail "the test has not come so far as to fail"
