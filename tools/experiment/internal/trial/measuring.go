@@ -112,7 +112,9 @@ func (t *trial) serveTargets(w http.ResponseWriter, req *http.Request) {
 	t.mu.Lock()
 	for _, target := range t.allTargets() {
 		if u, err := url.Parse(target.URL); err == nil && u.Scheme == scheme {
-			groups = append(groups, group{[]string{u.Host}, map[string]string{"job": target.Job, "instance": target.Instance, "run_id": t.run.ID}})
+			groups = append(groups, group{[]string{u.Host}, map[string]string{
+				"job": target.Job, "instance": target.Instance, "run_id": t.run.ID, "__metrics_path__": u.Path,
+			}})
 		}
 	}
 	t.mu.Unlock()
