@@ -52,7 +52,8 @@ func Evaluation(short bool) []Planned {
 	basic, scaleOut := all[Basic], all[ScaleOut]
 	basic.Name, scaleOut.Name = Basic, ScaleOut
 	if short {
-		basic.Duration, scaleOut.Duration = 15*time.Second, 30*time.Second
+		// Long enough for some fifty Websites: of twenty, one of two instances may well have fifteen.
+		basic.Duration, scaleOut.Duration = 15*time.Second, time.Minute
 		var runs []Planned
 		for _, setup := range Setups {
 			of := basic
