@@ -116,6 +116,12 @@ var codeMutants = map[string]struct {
 		new:       "",
 		guarantee: "G2", first: 1, within: 40, plan: "without admission",
 	},
+	"objects of a shard that is gone go anywhere at first": {
+		file:      "pkg/sharder/placement/placement.go",
+		old:       "\treturn v.eligible.Owner(key)\n",
+		new:       "\treturn v.eligible.Owner(key + key)\n",
+		guarantee: "G5", test: "^TestMovement$/^join_and_crash$",
+	},
 	"the sharder keeps the objects of an audit": {
 		file:      "pkg/sharder/assignment/scan.go",
 		old:       "d := sc.View.Main(scope.MainKey(r, object),",

@@ -57,7 +57,7 @@ func TestMovement(t *testing.T) {
 					}
 				}
 				if diff := cmp.Diff(want, result.Flows); diff != "" {
-					t.Errorf("moves (-want +got):\n%s", diff)
+					t.Error(Finding{"G5", result.Virtual, "moves (-want +got):\n" + diff})
 				}
 				if result.Splits > 0 {
 					t.Errorf("%d objects have left a child behind", result.Splits)
