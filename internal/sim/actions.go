@@ -186,21 +186,24 @@ func (w *World) use(ctx context.Context, a Action) error {
 		if err != nil {
 			return err
 		}
-		w.ledger.excuse(present.UID)
+		defer w.ledger.excuse(present.UID)()
 		if a.Kind == steal {
-			return patch(`{"metadata":{"labels":{%q:%q}}}`, w.ledger.shardLabel, a.Target)
+			return patch(`{"metadata":{"uid":%q,"labels":{%q:%q}}}`, present.UID, w.ledger.shardLabel, a.Target)
 		}
-		return patch(`{"metadata":{"labels":{%q:null}}}`, w.ledger.shardLabel)
+		return patch(`{"metadata":{"uid":%q,"labels":{%q:null}}}`, present.UID, w.ledger.shardLabel)
 	case drain:
 		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
 	case removeChild:
 		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
 	case drainChild:
-		child, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel), metav1.PatchOptions{})
-		if err == nil {
-			w.ledger.drain(child.UID)
+		secrets := w.user.CoreV1().Secrets(namespaceOf(a.N))
+		child, err := secrets.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
 		}
+		defer w.ledger.excuse(child.UID)()
+		_, err = secrets.Patch(ctx, name, types.MergePatchType,
+			fmt.Appendf(nil, `{"metadata":{"uid":%q,"labels":{%q:"true"}}}`, child.UID, w.ledger.drainLabel), metav1.PatchOptions{})
 		return err
 	case removeLease, relabelLease:
 		return w.useLease(ctx, a)
@@ -226,8 +229,9 @@ func (w *World) useLease(ctx context.Context, a Action) error {
 		return err
 	}
 	if a.Kind == removeLease {
-		w.ledger.holders.forgive(lease.UID)
-		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
+		return w.ledger.holders.forgive(lease.UID, func() error {
+			return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
+		})
 	}
 	delete(lease.Labels, v1alpha1.LabelRing)
 	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})

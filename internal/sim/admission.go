@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"sort"
@@ -33,6 +34,24 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	a.mu.Unlock()
 
+	question, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := a.ask(req, question, r, c, chance)
+	trouble := err == nil && chance.Float64() < c.Errors
+	a.ledger.reviewed(question, err == nil && !trouble && req.Context().Err() == nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case trouble:
+		return troubled(answer, chance.IntN(3)), nil
+	}
+	return answer.Result(), nil
+}
+
+// ask returns the answer of the replica, if it can be reached.
+func (a admission) ask(req *http.Request, question []byte, r *replica, c Conditions, chance *rand.Rand) (*httptest.ResponseRecorder, error) {
 	switch ended := r == nil || r.crashed.Load(); {
 	case c.Refused, ended:
 		return nil, errRefused
@@ -60,16 +79,11 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a.mutant.Refusing && chance.IntN(4) == 0 {
 		recorder.WriteHeader(http.StatusOK)
 		var review admissionv1.AdmissionReview
-		if err := json.NewDecoder(req.Body).Decode(&review); err != nil {
+		if err := json.Unmarshal(question, &review); err != nil {
 			return nil, err
 		}
 		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID}
-		err := json.NewEncoder(recorder).Encode(review)
-		return recorder.Result(), err
-	}
-	question, err := io.ReadAll(req.Body)
-	if err != nil {
-		return nil, err
+		return recorder, json.NewEncoder(recorder).Encode(review)
 	}
 	asked := req.Clone(context.WithoutCancel(req.Context()))
 	asked.Body = io.NopCloser(bytes.NewReader(question))
@@ -78,10 +92,7 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := checkAnswer(question, recorder.Body.Bytes()); err != nil {
 		a.add("G3", "%s answers what it must not: %v: %s", r.id(), err, recorder.Body)
 	}
-	if chance.Float64() < c.Errors {
-		return troubled(recorder, chance.IntN(3)), nil
-	}
-	return recorder.Result(), nil
+	return recorder, nil
 }
 
 // troubled returns an answer that is not to be had: an error, a part of it, or one to another question.

@@ -3,7 +3,8 @@
 //
 //   - G1: no two shards work on an object at once, none works on an object that is another's, and none that is not valid
 //     sends writes;
-//   - G2: when all faults have ended, every object comes to the shard that the ring gives it to, and that shard knows it;
+//   - G2: when all faults have ended, every object comes to the shard that the ring gives it to, and that shard knows it,
+//     and has done what is asked of it, with its child, unless that was deleted where nobody could hear of it;
 //   - G3: the sharder writes nothing but the two labels, and no request of a user fails;
 //   - G4: no child leaves a shard while that works on its owner, and in the end children are with their owners. That an
 //     object leaves a child behind for a moment is counted and has to be rare: see Result;
@@ -23,8 +24,8 @@
 // # What is assumed
 //
 // Nobody deletes or relabels a Lease while the sharder holds it, and a Lease of a shard that is gone for good keeps the label of its ring, or
-// is deleted by somebody in the end. Guarantees do not cover an object whose shard label somebody has changed by hand, but it
-// has to get well, too.
+// is deleted by somebody in the end. When somebody has changed the labels of an object by hand, guarantees do not cover processes that
+// have not heard of that; and it may take an audit to put it right.
 //
 // # Late requests
 //

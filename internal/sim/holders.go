@@ -31,12 +31,17 @@ func (h *holders) know(w worker) {
 	h.workers[w.id()] = w
 }
 
-// forgive tells that a user deletes the Lease. It is known that its process may act until it notices: see
-// docs/reliability.md.
-func (h *holders) forgive(lease types.UID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.deleted[lease] = true
+// forgive has a user delete the Lease. It is known that its process may act until it notices: see docs/reliability.md.
+func (h *holders) forgive(lease types.UID, remove func() error) error {
+	note := func(deleted bool) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.deleted[lease] = deleted
+	}
+	note(true)
+	err := remove()
+	note(err == nil)
+	return err
 }
 
 // seen is told of every change of a Lease.

@@ -46,7 +46,7 @@ func (l *link) giveUp(p parcel, chance *rand.Rand) {
 // later has a request arrive without anybody waiting for the answer. When faults end, it is there within a second.
 func (l *link) later(p parcel, after time.Duration) {
 	atLast := between(l.dice.roll(l.name, "at last", p.req.Method, p.req.URL.Path, after), 0, time.Second)
-	l.wire.late.Go(func() {
+	l.wire.later(func() {
 		if sleep(l.wire.calm, after) != nil {
 			time.Sleep(min(after, atLast))
 		}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"reflect"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,13 +30,19 @@ type ledger struct {
 	holders                *holders
 	shardLabel, drainLabel string
 
-	mu      sync.Mutex
-	working map[types.UID]map[worker]int
+	mu sync.Mutex
+	// working has who works on each object, and the version that it has seen.
+	working map[types.UID]map[worker]uint64
 	at      map[types.UID]string // the shard of each object, as stored
 	// families has the children of each object, and since when each is at its shard.
 	families map[types.UID]map[types.UID]child
-	// excused are objects that a user has moved by hand, and drained are children that a user wants to leave.
-	excused, drained map[types.UID]bool
+	// hands are what was done to objects by hand.
+	hands map[types.UID]*byHand
+	// reviews are what admission last came to about each child, and missed the children that have no shard because it came to nothing.
+	reviews map[string]review
+	missed  map[types.UID]bool
+	// unheard are objects whose child was deleted where nobody works on them.
+	unheard map[types.UID]bool
 	// flows is how many main objects have gone from one shard to another.
 	flows map[Flow]int
 	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment.
@@ -71,46 +78,48 @@ func newLedger(f *findings, ring string) *ledger {
 	counter := &counter{}
 	return &ledger{
 		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
-		working: map[types.UID]map[worker]int{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{}, excused: map[types.UID]bool{}, drained: map[types.UID]bool{},
+		working: map[types.UID]map[worker]uint64{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{},
+		hands: map[types.UID]*byHand{}, reviews: map[string]review{}, missed: map[types.UID]bool{}, unheard: map[types.UID]bool{},
 		flows: map[Flow]int{}, late: func(simapi.Resource, map[string]any) bool { return false },
 	}
 }
 
 // begin notes that the process begins to work on the object. The result notes the end.
 func (l *ledger) begin(w worker, object metav1.Object) (end func()) {
-	uid, name := object.GetUID(), object.GetName()
-	l.say("%s begins %s (version %s)", w.id(), name, object.GetResourceVersion())
-	l.check(w, uid, name)
+	uid, name, version := object.GetUID(), object.GetName(), versionOf(object)
+	l.say("%s begins %s (version %d)", w.id(), name, version)
+	l.check(w, uid, name, version)
 	l.count(func(c *Counts) { c.Syncs++ })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.working[uid] == nil {
-		l.working[uid] = map[worker]int{}
+		l.working[uid] = map[worker]uint64{}
 	}
-	l.working[uid][w]++
+	if _, busy := l.working[uid][w]; busy {
+		l.add("bug", "%s works on %s twice", w.id(), name)
+	}
+	l.working[uid][w] = version
 	return func() {
-		l.check(w, uid, name)
+		l.check(w, uid, name, version)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.working[uid][w]--; l.working[uid][w] == 0 {
-			delete(l.working[uid], w)
-		}
+		delete(l.working[uid], w)
 		l.say("%s ends %s", w.id(), name)
 	}
 }
 
-// check looks for what speaks against the process working on the object now.
-func (l *ledger) check(w worker, uid types.UID, name string) {
+// check looks for what speaks against the process working on the object now, of which it has seen that version.
+func (l *ledger) check(w worker, uid types.UID, name string, version uint64) {
 	if !w.acts() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.excused[uid] {
+	if l.hands[uid].unknownTo(version) {
 		return
 	}
-	for other := range l.working[uid] {
-		if other != w && other.acts() {
+	for other, itsVersion := range l.working[uid] {
+		if other != w && other.acts() && !l.hands[uid].unknownTo(itsVersion) {
 			l.add("G1", "%s and %s work on %s at once", w.id(), other.id(), name)
 		}
 	}
@@ -136,6 +145,9 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	}
 	uid, name := object.GetUID(), r.Kind+" "+object.GetName()
 	l.count(func(c *Counts) { c.Changes++ })
+	if old != nil && new != nil && (before != after || l.drains(old) != l.drains(new)) {
+		l.hands[uid].changed(versionOf(&object))
+	}
 	switch {
 	case new == nil:
 		l.say("%s is deleted, was at %q", name, before)
@@ -144,7 +156,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		l.say("%s is created at %q", name, after)
 		l.at[uid] = after
 	default:
-		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, object.GetLabels()[l.drainLabel] != "")
+		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, l.drains(new))
 		l.at[uid] = after
 		if was, is := l.foreign(old), l.foreign(new); !reflect.DeepEqual(was, is) {
 			l.add("G3", "more of %s is changed than its labels: %v is %v now", name, was, is)
@@ -158,6 +170,8 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		}
 		family, guarantee = ref.UID, "G4"
 		l.follow(family, uid, name, before, after, new != nil)
+		l.unheard[family] = new == nil && before != l.at[family]
+		l.missed[uid] = new != nil && after == "" && l.missedBy(reviewKey(r.Resource, object.GetNamespace(), object.GetName()))
 	}
 	if old == nil || new == nil || before == after || before == "" {
 		return
@@ -166,7 +180,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	if family == uid {
 		l.flows[Flow{before, after}]++
 	}
-	if l.excused[uid] || l.excused[family] {
+	if l.hands[uid].isLast() {
 		return
 	}
 	for _, c := range l.families[uid] {
@@ -187,8 +201,8 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	if guarantee == "G4" && l.late(r, old) {
 		return
 	}
-	for w := range l.working[family] {
-		if w.shard() == before && w.acts() {
+	for w, itsVersion := range l.working[family] {
+		if w.shard() == before && w.acts() && !l.hands[family].unknownTo(itsVersion) {
 			l.add(guarantee, "%s leaves %s for %q while %s works on its family", name, before, after, w.id())
 		}
 	}
@@ -214,23 +228,11 @@ func (l *ledger) label(content map[string]any) string {
 	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.shardLabel]
 }
 
-// excuse lets the guarantees of an object rest, because a user has moved it by hand.
-func (l *ledger) excuse(uid types.UID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.excused[uid] = true
+func (l *ledger) drains(content map[string]any) bool {
+	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.drainLabel] != ""
 }
 
-// drain notes that a user has asked for a child, which nobody but an audit takes back.
-func (l *ledger) drain(uid types.UID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.drained[uid] = true
-}
-
-// isByHand tells whether it is a user who has labelled the object.
-func (l *ledger) isByHand(uid types.UID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.excused[uid] || l.drained[uid]
+func versionOf(object metav1.Object) uint64 {
+	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	return version
 }

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // server notes requests, answers at once, and to watches with a line each second.
@@ -43,7 +41,7 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // testLink returns a link to one API server.
 func testLink(next http.RoundTripper) *link {
-	return newLink("test", dice(1), newWire(0, func(types.UID) {}), newEndpoint(next))
+	return newLink("test", dice(1), newWire(0, nil), newEndpoint(next))
 }
 
 // TestConditions: each of them does what it says.

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,11 +34,11 @@ func (w *World) settle() error {
 	}()
 	var last error
 	well := 0
-	for until := settleTimeout; time.Since(began) < until; {
+	for from := began; time.Since(from) < settleTimeout; {
 		_ = sleep(w.ctx, time.Second)
 		last = w.well()
-		if errors.Is(last, errMissed) {
-			until = settleTimeout + w.plan.AuditInterval*11/10
+		if errors.Is(last, errMissed) && time.Since(began) < w.plan.AuditInterval*11/10 {
+			from = time.Now() // nothing has to happen before the audit
 		}
 		if last == nil {
 			well++
@@ -76,7 +77,7 @@ var (
 )
 
 // well returns what is not as it is to be: the webhook there, every shard marked as ready, no Lease held by the sharder any more, every
-// object at the shard that the ring gives it to, known and worked on there, and every child with its owner. What waits for the
+// object at the shard that the ring gives it to, known and worked on there, and its child with it. What waits for the
 // next audit comes last.
 func (w *World) well() error {
 	var members []ring.Member
@@ -131,22 +132,29 @@ func (w *World) well() error {
 			return fmt.Errorf("%s has not done what is asked of it: %v", object.GetName(), data)
 		}
 	}
+	childless := maps.Clone(at)
 	for _, content := range w.server.Objects(children.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		ref := metav1.GetControllerOfNoCopy(object)
 		if !ours(object) || ref == nil || moved[ref.UID] {
 			continue
 		}
+		delete(childless, string(ref.UID))
 		owner, ok := at[string(ref.UID)]
 		if !ok {
 			return fmt.Errorf("the owner of %s is gone", object.GetName())
 		}
 		switch err := w.isAt(object, owner); {
 		case err == nil:
-		case object.GetLabels()[w.ledger.shardLabel] == "", w.ledger.isByHand(object.GetUID()):
+		case w.ledger.isMissed(object.GetUID()), w.ledger.isByHand(object.GetUID()):
 			missed = fmt.Errorf("child %w: %w: %w", err, errMissed, errFamily)
 		default:
 			return fmt.Errorf("child %w: %w", err, errFamily)
+		}
+	}
+	for uid, shard := range childless {
+		if !w.ledger.isUnheard(types.UID(uid)) {
+			return fmt.Errorf("an object at %s has no child: %s", shard, uid)
 		}
 	}
 	return missed

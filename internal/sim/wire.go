@@ -19,14 +19,15 @@ import (
 // wire is where requests are whose sender has given up on them, or is gone. Until faults end, they arrive late or never. The wire
 // also knows what docs/reliability.md does not promise of late requests. It is safe for concurrent use.
 type wire struct {
-	late sync.WaitGroup
+	late   sync.WaitGroup
+	closed bool
 	// about is about how late requests are, if that is not left to chance.
 	about time.Duration
 	// calm ends when faults do.
 	calm     context.Context
 	calmDown context.CancelFunc
-	// excuse lets the guarantees of an object rest.
-	excuse func(types.UID)
+	// excuse is told of a request that changes an object in a way of which nothing is promised, until done is called.
+	excuse func(types.UID) (done func())
 
 	mu sync.Mutex
 	// letGo are the objects, each in its version, of which late requests to let go of them arrive at this moment.
@@ -37,10 +38,28 @@ type wire struct {
 	ringGone time.Time
 }
 
-func newWire(about time.Duration, excuse func(types.UID)) *wire {
+func newWire(about time.Duration, excuse func(types.UID) func()) *wire {
 	w := &wire{about: about, excuse: excuse, letGo: map[string]int{}, failed: map[string]time.Time{}}
 	w.calm, w.calmDown = context.WithCancel(context.Background())
 	return w
+}
+
+// later runs f, which is to end soon when there are no faults any more.
+func (w *wire) later(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.late.Go(f)
+	}
+}
+
+// close returns when nothing is under way any more.
+func (w *wire) close() {
+	w.calmDown()
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.late.Wait()
 }
 
 // labelling is a patch of the labels of an object. Shards make it without a UID, the sharder with one.
@@ -73,7 +92,7 @@ func (w *wire) arrives(p parcel, late bool) (served func()) {
 	switch {
 	case !ok:
 	case l.Metadata.UID != "" && w.overruled(p):
-		w.excuse(l.Metadata.UID)
+		return w.excuse(l.Metadata.UID)
 	case l.Metadata.UID == "" && late:
 		key := version(p.req.URL.Path, l.Metadata.ResourceVersion)
 		w.count(key, 1)

@@ -49,7 +49,7 @@ func TestExcuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got excuses
-				w := newWire(0, func(uid types.UID) { got.Moved = uid == "u" })
+				w := newWire(0, func(uid types.UID) func() { got.Moved = uid == "u"; return func() {} })
 				p := parcelOf(t, path, tc.body)
 				time.Sleep(time.Second)
 				if tc.meanwhile != nil {

@@ -107,8 +107,7 @@ func Run(plan Plan, options Options) (Result, error) {
 	}
 	w.cancel()
 	w.running.Wait()
-	w.wire.calmDown()
-	w.wire.late.Wait()
+	w.wire.close()
 	result := Result{Settled: w.settled, Virtual: time.Since(w.began), Counts: w.ledger.counts, Flows: w.ledger.flows, Memory: memory}
 	result.Findings, result.Log = w.result()
 	return result, err
@@ -219,8 +218,9 @@ func (w *World) tidyLeases() error {
 	}
 	for _, l := range list.Items {
 		if !w.members[l.Name] {
-			w.ledger.holders.forgive(l.UID)
-			err = errors.Join(err, leases.Delete(w.ctx, l.Name, metav1.DeleteOptions{}))
+			err = errors.Join(err, w.ledger.holders.forgive(l.UID, func() error {
+				return leases.Delete(w.ctx, l.Name, metav1.DeleteOptions{})
+			}))
 		}
 	}
 	return err
