@@ -186,11 +186,11 @@ func (w *World) use(ctx context.Context, a Action) error {
 		if err != nil {
 			return err
 		}
-		defer w.ledger.excuse(present.UID)()
+		defer w.ledger.excuse(present.UID, versionOf(present))()
 		if a.Kind == steal {
-			return patch(`{"metadata":{"uid":%q,"labels":{%q:%q}}}`, present.UID, w.ledger.shardLabel, a.Target)
+			return patch(`{"metadata":{"resourceVersion":%q,"labels":{%q:%q}}}`, present.ResourceVersion, w.ledger.shardLabel, a.Target)
 		}
-		return patch(`{"metadata":{"uid":%q,"labels":{%q:null}}}`, present.UID, w.ledger.shardLabel)
+		return patch(`{"metadata":{"resourceVersion":%q,"labels":{%q:null}}}`, present.ResourceVersion, w.ledger.shardLabel)
 	case drain:
 		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
 	case removeChild:
@@ -201,9 +201,9 @@ func (w *World) use(ctx context.Context, a Action) error {
 		if err != nil {
 			return err
 		}
-		defer w.ledger.excuse(child.UID)()
+		defer w.ledger.excuse(child.UID, versionOf(child))()
 		_, err = secrets.Patch(ctx, name, types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"uid":%q,"labels":{%q:"true"}}}`, child.UID, w.ledger.drainLabel), metav1.PatchOptions{})
+			fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"labels":{%q:"true"}}}`, child.ResourceVersion, w.ledger.drainLabel), metav1.PatchOptions{})
 		return err
 	case removeLease, relabelLease:
 		return w.useLease(ctx, a)

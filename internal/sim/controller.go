@@ -199,21 +199,31 @@ func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) e
 		if len(config.Name)%2 == 0 { // others are left to admission
 			c.lib.LabelChild(secret, config)
 		}
-		if _, err = secrets.Create(ctx, secret, metav1.CreateOptions{}); apierrors.IsAlreadyExists(err) {
-			return nil // its event is still to come
+		if _, err = secrets.Create(ctx, secret, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+			return err
 		}
-		return err
+		if secret, err = secrets.Get(ctx, config.Name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		return checkControl(secret, config) // its event is still to come
 	}
 	if err != nil || string(secret.Data[wanted]) == config.Data[wanted] {
 		return err
 	}
-	if !metav1.IsControlledBy(secret, config) {
-		return fmt.Errorf("secret %s belongs to another object of that name", secret.Name) // which is gone
+	if err := checkControl(secret, config); err != nil {
+		return err
 	}
 	secret = secret.DeepCopy()
 	secret.Data[wanted] = []byte(config.Data[wanted])
 	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 	return err
+}
+
+func checkControl(secret *corev1.Secret, config *corev1.ConfigMap) error {
+	if !metav1.IsControlledBy(secret, config) {
+		return fmt.Errorf("secret %s belongs to another object of that name", secret.Name) // which is gone
+	}
+	return nil
 }
 
 // knows tells whether the object is in the cache.

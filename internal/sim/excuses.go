@@ -13,20 +13,20 @@ import (
 // byHand is what was done to the labels of an object by somebody who takes no part in the protocol, such as a user. Nothing is
 // promised of processes that have not heard of it; and nobody but an audit may put it right. Nil is an object to which nothing was done.
 type byHand struct {
-	// under is how many such requests are under way.
-	under int
+	// under is how many such requests are under way, by the version of the object that they are about.
+	under map[uint64]int
 	// version is that of the object after the last of them.
 	version uint64
 	// last tells whether the labels have not been changed since.
 	last bool
 }
 
-func (h *byHand) changed(version uint64) {
+func (h *byHand) changed(before, after uint64) {
 	if h == nil {
 		return
 	}
-	if h.last = h.under > 0; h.last {
-		h.version = version
+	if h.last = h.under[before] > 0; h.last {
+		h.version = after
 	}
 }
 
@@ -35,19 +35,20 @@ func (h *byHand) unknownTo(version uint64) bool { return h != nil && version < h
 
 func (h *byHand) isLast() bool { return h != nil && h.last }
 
-// excuse tells that somebody who takes no part in the protocol is about to change the labels of an object, until done is called.
-func (l *ledger) excuse(uid types.UID) (done func()) {
+// excuse tells that somebody who takes no part in the protocol is about to change the labels of an object, if it still has that
+// version, until done is called.
+func (l *ledger) excuse(uid types.UID, version uint64) (done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.hands[uid] == nil {
-		l.hands[uid] = &byHand{}
+		l.hands[uid] = &byHand{under: map[uint64]int{}}
 	}
-	h := l.hands[uid]
-	h.under++
+	under := l.hands[uid].under
+	under[version]++
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		h.under--
+		under[version]--
 	}
 }
 
@@ -58,7 +59,7 @@ func (l *ledger) isByHand(uid types.UID) bool {
 	return l.hands[uid].isLast()
 }
 
-// review is what admission came to about an object.
+// review is what admission came to about a write. What went wrong about one of several writes under way counts.
 type review struct {
 	at time.Time
 	ok bool
@@ -68,7 +69,11 @@ func reviewKey(resource, namespace, name string) string {
 	return resource + "/" + namespace + "/" + name
 }
 
-// reviewed notes what admission has come to. What went wrong counts for as long as a request may take.
+// requestTakes is how long the API server may take for a request, with admission.
+const requestTakes = 30 * time.Second
+
+// reviewed notes what admission has come to: ok is an answer with a patch that has reached the API server. A replica that does not
+// know the ring or its shards yet has none.
 func (l *ledger) reviewed(question []byte, ok bool) {
 	var asked admissionv1.AdmissionReview
 	if err := json.Unmarshal(question, &asked); err != nil || asked.Request == nil {
@@ -83,25 +88,24 @@ func (l *ledger) reviewed(question []byte, ok bool) {
 	}
 }
 
-// requestTakes is how long the API server may take for a request, with admission.
-const requestTakes = 30 * time.Second
-
-// missedBy tells whether admission may have missed what is written to the object now.
-func (l *ledger) missedBy(key string) bool {
+// misses tells whether admission may have missed what is written now, to an object without a shard. The ledger must be locked.
+func (l *ledger) misses(key string) bool {
 	last, ok := l.reviews[key]
+	delete(l.reviews, key) // It was about this write.
 	return !ok || !last.ok || time.Since(last.at) > requestTakes
 }
 
-// isUnheard tells whether the object has no child because that was deleted at a shard that does not work on the object.
-func (l *ledger) isUnheard(uid types.UID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.unheard[uid]
-}
-
-// isMissed tells whether the child has no shard because admission has missed it.
+// isMissed tells whether a child is not with its owner because admission has missed it, or a request to make it came late.
 func (l *ledger) isMissed(uid types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.missed[uid]
+}
+
+// isUnheard tells whether the object has no child because that was deleted at a shard that does not work on the object, which
+// nobody has worked on since.
+func (l *ledger) isUnheard(uid types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unheard[uid]
 }

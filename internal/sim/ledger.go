@@ -38,15 +38,17 @@ type ledger struct {
 	families map[types.UID]map[types.UID]child
 	// hands are what was done to objects by hand.
 	hands map[types.UID]*byHand
-	// reviews are what admission last came to about each child, and missed the children that have no shard because it came to nothing.
+	// reviews are what admission came to about what is about to be written, and missed the children that are not with their owner because
+	// it came to nothing, or because they were made late.
 	reviews map[string]review
 	missed  map[types.UID]bool
-	// unheard are objects whose child was deleted where nobody works on them.
+	// unheard are objects whose child was deleted where nobody works on them, and that nobody has worked on since.
 	unheard map[types.UID]bool
 	// flows is how many main objects have gone from one shard to another.
 	flows map[Flow]int
-	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment.
-	late func(r simapi.Resource, old map[string]any) bool
+	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment, or to make it if it
+	// has none.
+	late func(r simapi.Resource, object metav1.Object, version string) bool
 }
 
 // Flow is from one shard to another.
@@ -80,7 +82,7 @@ func newLedger(f *findings, ring string) *ledger {
 		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
 		working: map[types.UID]map[worker]uint64{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{},
 		hands: map[types.UID]*byHand{}, reviews: map[string]review{}, missed: map[types.UID]bool{}, unheard: map[types.UID]bool{},
-		flows: map[Flow]int{}, late: func(simapi.Resource, map[string]any) bool { return false },
+		flows: map[Flow]int{}, late: func(simapi.Resource, metav1.Object, string) bool { return false },
 	}
 }
 
@@ -99,6 +101,9 @@ func (l *ledger) begin(w worker, object metav1.Object) (end func()) {
 		l.add("bug", "%s works on %s twice", w.id(), name)
 	}
 	l.working[uid][w] = version
+	if w.acts() {
+		delete(l.unheard, uid)
+	}
 	return func() {
 		l.check(w, uid, name, version)
 		l.mu.Lock()
@@ -129,7 +134,7 @@ func (l *ledger) check(w worker, uid types.UID, name string, version uint64) {
 }
 
 // seen is told of every change of the storage.
-func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
+func (l *ledger) seen(r simapi.Resource, old, new map[string]any) {
 	if r.GroupVersionResource != mains && r.GroupVersionResource != children {
 		if r.Resource == "leases" {
 			l.holders.seen(old, new)
@@ -146,7 +151,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 	uid, name := object.GetUID(), r.Kind+" "+object.GetName()
 	l.count(func(c *Counts) { c.Changes++ })
 	if old != nil && new != nil && (before != after || l.drains(old) != l.drains(new)) {
-		l.hands[uid].changed(versionOf(&object))
+		l.hands[uid].changed(versionOf(&unstructured.Unstructured{Object: old}), versionOf(&object))
 	}
 	switch {
 	case new == nil:
@@ -171,7 +176,10 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 		family, guarantee = ref.UID, "G4"
 		l.follow(family, uid, name, before, after, new != nil)
 		l.unheard[family] = new == nil && before != l.at[family]
-		l.missed[uid] = new != nil && after == "" && l.missedBy(reviewKey(r.Resource, object.GetNamespace(), object.GetName()))
+		missed := l.misses(reviewKey(r.Resource, object.GetNamespace(), object.GetName()))
+		if old == nil || before != after || after == "" {
+			l.missed[uid] = missed && after == "" || old == nil && l.late(r, &object, "")
+		}
 	}
 	if old == nil || new == nil || before == after || before == "" {
 		return
@@ -198,7 +206,7 @@ func (l *ledger) seen(r simapi.Resource, _ uint64, old, new map[string]any) {
 			l.say("!!! %s goes from %s to %q, and %s is at %q", name, before, after, c.name, c.at)
 		}
 	}
-	if guarantee == "G4" && l.late(r, old) {
+	if guarantee == "G4" && l.late(r, &object, (&unstructured.Unstructured{Object: old}).GetResourceVersion()) {
 		return
 	}
 	for w, itsVersion := range l.working[family] {

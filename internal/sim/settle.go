@@ -71,8 +71,8 @@ func (w *World) sayState() {
 
 var (
 	errFamily = errors.New("not with its owner")
-	// errMissed is about what waits for the next audit: a child that admission has missed, and not its owner; and an object that a
-	// user has labelled by hand.
+	// errMissed is about what waits for the next audit: a child that admission has missed, or that was made late; and an object that
+	// somebody has given to a shard by hand, or a late request of the sharder.
 	errMissed = errors.New("left to the next audit")
 )
 
@@ -90,8 +90,13 @@ func (w *World) well() error {
 	if err != nil {
 		return err
 	}
-	if len(w.server.Objects(schema.GroupResource{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"})) == 0 {
-		return errors.New("there is no webhook")
+	hooks := 0
+	for _, content := range w.server.Objects(schema.GroupResource{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}) {
+		all, _, _ := unstructured.NestedSlice(content, "webhooks")
+		hooks += len(all)
+	}
+	if hooks != 2 {
+		return fmt.Errorf("there are %d webhooks: one is for the main resource, one for the controlled one", hooks)
 	}
 	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
 		lease := &unstructured.Unstructured{Object: content}
@@ -104,20 +109,20 @@ func (w *World) well() error {
 		}
 	}
 	var missed error
-	at, moved := map[string]string{}, map[types.UID]bool{}
+	at, moved := map[types.UID]string{}, map[types.UID]bool{}
 	for _, content := range w.server.Objects(mains.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		if !ours(object) {
 			continue
 		}
 		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
-		if err := w.isAt(object, want); err != nil && w.ledger.isByHand(object.GetUID()) {
+		if err := w.isAt(object, want); err != nil && object.GetLabels()[w.ledger.shardLabel] != "" && w.ledger.isByHand(object.GetUID()) {
 			missed, moved[object.GetUID()] = fmt.Errorf("by hand: %w: %w", errMissed, err), true
 			continue
 		} else if err != nil {
 			return err
 		}
-		at[string(object.GetUID())] = want
+		at[object.GetUID()] = want
 		data, _, _ := unstructured.NestedStringMap(content, "data")
 		p := w.process(want)
 		if p == nil {
@@ -139,8 +144,8 @@ func (w *World) well() error {
 		if !ours(object) || ref == nil || moved[ref.UID] {
 			continue
 		}
-		delete(childless, string(ref.UID))
-		owner, ok := at[string(ref.UID)]
+		delete(childless, ref.UID)
+		owner, ok := at[ref.UID]
 		if !ok {
 			return fmt.Errorf("the owner of %s is gone", object.GetName())
 		}
@@ -153,7 +158,7 @@ func (w *World) well() error {
 		}
 	}
 	for uid, shard := range childless {
-		if !w.ledger.isUnheard(types.UID(uid)) {
+		if !w.ledger.isUnheard(uid) {
 			return fmt.Errorf("an object at %s has no child: %s", shard, uid)
 		}
 	}

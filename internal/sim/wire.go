@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/simapi"
@@ -19,27 +20,28 @@ import (
 // wire is where requests are whose sender has given up on them, or is gone. Until faults end, they arrive late or never. The wire
 // also knows what docs/reliability.md does not promise of late requests. It is safe for concurrent use.
 type wire struct {
-	late   sync.WaitGroup
-	closed bool
+	late sync.WaitGroup
 	// about is about how late requests are, if that is not left to chance.
 	about time.Duration
 	// calm ends when faults do.
 	calm     context.Context
 	calmDown context.CancelFunc
-	// excuse is told of a request that changes an object in a way of which nothing is promised, until done is called.
-	excuse func(types.UID) (done func())
+	// excuse is told of a request that changes an object of that version in a way of which nothing is promised, until done is called.
+	excuse func(uid types.UID, version uint64) (done func())
 
-	mu sync.Mutex
-	// letGo are the objects, each in its version, of which late requests to let go of them arrive at this moment.
-	letGo map[string]int
+	mu     sync.Mutex
+	closed bool
+	// arriving are the objects, each in its version, of which late requests to let go of them arrive at this moment, or, without one,
+	// to make them.
+	arriving map[string]int
 	// failed is when an API server last failed to let the sharder write to an object, by its path, and ringGone when the ring
 	// was last deleted.
 	failed   map[string]time.Time
 	ringGone time.Time
 }
 
-func newWire(about time.Duration, excuse func(types.UID) func()) *wire {
-	w := &wire{about: about, excuse: excuse, letGo: map[string]int{}, failed: map[string]time.Time{}}
+func newWire(about time.Duration, excuse func(types.UID, uint64) func()) *wire {
+	w := &wire{about: about, excuse: excuse, arriving: map[string]int{}, failed: map[string]time.Time{}}
 	w.calm, w.calmDown = context.WithCancel(context.Background())
 	return w
 }
@@ -82,23 +84,28 @@ func labellingOf(p parcel) (l labelling, ok bool) {
 
 // arrives notes that a request comes to an API server, and excuses what may come of it:
 //
-//   - A late request of a shard may take a child from that shard while it works on the owner.
+//   - A late request of a shard may take a child from that shard while it works on the owner, or make one that is not with its owner.
 //   - A request of the sharder may take an object from a shard that works on it, if an API server has failed to let the sharder
 //     write to the object since it was sent, or if the ring has been deleted since.
 //
 // The result is to be called when the request has been served.
 func (w *wire) arrives(p parcel, late bool) (served func()) {
 	l, ok := labellingOf(p)
+	key := ""
 	switch {
-	case !ok:
-	case l.Metadata.UID != "" && w.overruled(p):
-		return w.excuse(l.Metadata.UID)
-	case l.Metadata.UID == "" && late:
-		key := version(p.req.URL.Path, l.Metadata.ResourceVersion)
-		w.count(key, 1)
-		return func() { w.count(key, -1) }
+	case ok && l.Metadata.UID != "" && w.overruled(p):
+		version, _ := strconv.ParseUint(l.Metadata.ResourceVersion, 10, 64)
+		return w.excuse(l.Metadata.UID, version)
+	case ok && l.Metadata.UID == "" && late:
+		key = version(p.req.URL.Path, l.Metadata.ResourceVersion)
+	case late && p.req.Method == http.MethodPost:
+		key = version(p.req.URL.Path+"/"+nameIn(p.body), "")
 	}
-	return func() {}
+	if key == "" {
+		return func() {}
+	}
+	w.count(key, 1)
+	return func() { w.count(key, -1) }
 }
 
 func (w *wire) overruled(p parcel) bool {
@@ -110,18 +117,25 @@ func (w *wire) overruled(p parcel) bool {
 func (w *wire) count(key string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.letGo[key] += n; w.letGo[key] == 0 {
-		delete(w.letGo, key)
+	if w.arriving[key] += n; w.arriving[key] == 0 {
+		delete(w.arriving, key)
 	}
 }
 
-// letsGo tells whether a late request to let go of the object in that version arrives at this moment.
-func (w *wire) letsGo(r simapi.Resource, old map[string]any) bool {
-	object := unstructured.Unstructured{Object: old}
+// arrivesLate tells whether a late request to let go of the object in that version, or to make it if that is empty, arrives at
+// this moment.
+func (w *wire) arrivesLate(r simapi.Resource, object metav1.Object, ofVersion string) bool {
 	path := fmt.Sprintf("/namespaces/%s/%s/%s", object.GetNamespace(), r.Resource, object.GetName())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.letGo[version(path, object.GetResourceVersion())] > 0
+	return w.arriving[version(path, ofVersion)] > 0
+}
+
+// nameIn returns the name of the object that a request is to make.
+func nameIn(body []byte) string {
+	var object metav1.PartialObjectMetadata
+	_ = json.Unmarshal(body, &object)
+	return object.Name
 }
 
 // version names an object in a version by its path, which may begin with the API.

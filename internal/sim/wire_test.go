@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/simapi"
@@ -16,7 +17,7 @@ import (
 
 // TestExcuses: what late requests may do is excused, and nothing else.
 func TestExcuses(t *testing.T) {
-	const path, secret = "/api/v1/namespaces/objects/secrets/a", `"kind":"Secret"`
+	const collection, path, secret = "/api/v1/namespaces/objects/secrets", "/api/v1/namespaces/objects/secrets/a", `"kind":"Secret"`
 	labels := func(shard string) string {
 		return `"labels":{"` + v1alpha1.ShardLabel(ringName) + `":` + shard + `}`
 	}
@@ -28,9 +29,10 @@ func TestExcuses(t *testing.T) {
 	fails := func(at string) func(*wire) {
 		return func(w *wire) { w.fails(parcelOf(t, at, drain)) }
 	}
-	type excuses struct{ Moved, LetGo bool }
+	type excuses struct{ Moved, LetGo, Made bool }
 	for name, tc := range map[string]struct {
-		method, body string
+		method, path string // of the object by default
+		body         string
 		inTime       bool
 		meanwhile    func(*wire)
 		version      string // of the object
@@ -45,12 +47,23 @@ func TestExcuses(t *testing.T) {
 		"a move comes after the end of the ring":     {body: move, meanwhile: func(w *wire) { w.seen(rings, nil) }, want: excuses{Moved: true}},
 		"a move comes after the ring was written":    {body: move, meanwhile: func(w *wire) { w.seen(rings, map[string]any{}) }},
 		"something else comes late":                  {method: http.MethodPut, body: "{" + secret + "}"},
+		"a child is made late":                       {method: http.MethodPost, path: collection, body: `{"metadata":{"name":"a"}}`, want: excuses{Made: true}},
+		"a child is made in time":                    {method: http.MethodPost, path: collection, body: `{"metadata":{"name":"a"}}`, inTime: true},
+		"another child is made late":                 {method: http.MethodPost, path: collection, body: `{"metadata":{"name":"b"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got excuses
-				w := newWire(0, func(uid types.UID) func() { got.Moved = uid == "u"; return func() {} })
-				p := parcelOf(t, path, tc.body)
+				under := 0
+				w := newWire(0, func(uid types.UID, version uint64) func() {
+					got.Moved = uid == "u" && version == 7
+					under++
+					return func() { under-- }
+				})
+				if tc.path == "" {
+					tc.path = path
+				}
+				p := parcelOf(t, tc.path, tc.body)
 				time.Sleep(time.Second)
 				if tc.meanwhile != nil {
 					tc.meanwhile(w)
@@ -61,19 +74,37 @@ func TestExcuses(t *testing.T) {
 				if tc.version == "" {
 					tc.version = "7"
 				}
-				old := map[string]any{"metadata": map[string]any{"namespace": "objects", "name": "a", "resourceVersion": tc.version}}
+				object := &metav1.ObjectMeta{Namespace: "objects", Name: "a"}
 				served := w.arrives(p, !tc.inTime)
-				got.LetGo = w.letsGo(secrets, old)
+				got.LetGo, got.Made = w.arrivesLate(secrets, object, tc.version), w.arrivesLate(secrets, object, "")
 				served()
+				if under != 0 {
+					t.Error("still excused after the request has been served")
+				}
 				if diff := cmp.Diff(tc.want, got); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
-				if w.letsGo(secrets, old) {
-					t.Error("still let go of after the request has been served")
+				if w.arrivesLate(secrets, object, tc.version) || w.arrivesLate(secrets, object, "") {
+					t.Error("still arriving after the request has been served")
 				}
 			})
 		})
 	}
+}
+
+// TestClose: what is late comes before the end, and nothing after it.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire(0, nil)
+		var before, after bool
+		w.later(func() { time.Sleep(time.Second); before = true })
+		w.close()
+		w.later(func() { after = true })
+		synctest.Wait()
+		if !before || after {
+			t.Errorf("before %t, after %t", before, after)
+		}
+	})
 }
 
 func parcelOf(t *testing.T, path, body string) parcel {

@@ -81,7 +81,7 @@ func Run(plan Plan, options Options) (Result, error) {
 	}
 	w.ledger = newLedger(w.findings, ringName)
 	w.wire = newWire(plan.Late, w.ledger.excuse)
-	w.ledger.late = w.wire.letsGo
+	w.ledger.late = w.wire.arrivesLate
 	logger := klog.Logger{}
 	if options.Log > 0 && options.Verbosity >= 0 {
 		logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(w.findings), textlogger.Verbosity(options.Verbosity)))
@@ -89,9 +89,9 @@ func Run(plan Plan, options Options) (Result, error) {
 	w.ctx, w.cancel = context.WithCancel(klog.NewContext(context.Background(), logger))
 	var err error
 	if w.server, err = simapi.New(simapi.Config{
-		Replicas: plan.Servers, History: 200, Webhooks: admission{w}, Seen: func(r simapi.Resource, version uint64, old, new map[string]any) {
+		Replicas: plan.Servers, History: 200, Webhooks: admission{w}, Seen: func(r simapi.Resource, _ uint64, old, new map[string]any) {
 			w.wire.seen(r, new)
-			w.ledger.seen(r, version, old, new)
+			w.ledger.seen(r, old, new)
 		},
 	}); err != nil {
 		return Result{}, err
