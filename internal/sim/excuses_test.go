@@ -94,6 +94,11 @@ func TestByHand(t *testing.T) {
 			begin(l, "a", "1")
 			l.see(childResource, childAt("a", "3"), childAt("b", "4"))
 		}},
+		"its child is moved by a late request of which nothing is promised": {happens: func(l *ledger) {
+			begin(l, "a", "1")
+			defer l.excuse("child", 3)()
+			l.see(childResource, childAt("a", "3"), childAt("b", "4"))
+		}},
 		"moved by hand, and then by the sharder while b works on it": {findings: 1, happens: func(l *ledger) {
 			done := l.excuse("main", 1)
 			move(l, "a", "1", "b", "2")
