@@ -22,8 +22,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
-	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned/scheme"
 	fooinformers "github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions/samplecontroller/v1alpha1"

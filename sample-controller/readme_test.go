@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-const shardPackage = "github.com/clusterring/clusterring/pkg/shard"
+const shardPackage = "github.com/clusterring/clusterring/internal/old/shard"
 
 // TestReadmeShowsSharding takes away what README.md says was added for sharding. What is left must be a controller that
 // compiles and knows nothing of shards.

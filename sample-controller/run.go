@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterring/clusterring/internal/clientmetrics"
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
-	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
 )

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )

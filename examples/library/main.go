@@ -25,7 +25,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 const (

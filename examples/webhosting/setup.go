@@ -19,8 +19,8 @@ import (
 	"github.com/clusterring/clusterring/examples/webhosting/internal/sharder"
 	"github.com/clusterring/clusterring/examples/webhosting/internal/website"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
-	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 )

@@ -18,11 +18,11 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/internal/watchwait"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // observer watches the ConfigMaps of a namespace.

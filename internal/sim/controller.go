@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 var (

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // TestMovement: without faults, those objects move that the ring gives to another shard, from the one to the other, and no

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 // A Mutant breaks a rule of the protocol, to see that the simulation notices. The zero value breaks none.

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/simapi"
-	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 const (

@@ -10,9 +10,9 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/clusterring/clusterring/internal/old/sharder"
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/sharder"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
 )
 

@@ -13,10 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/clusterring/clusterring/internal/old/membership"
+	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // settleTimeout is how long everything may take to get well. It is long, because reflectors wait for up to a minute after

@@ -17,8 +17,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/worker"
-	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 // A benchShard is a sharded controller of ConfigMaps that does nothing but record when it begins to work on an object and when

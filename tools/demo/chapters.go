@@ -14,9 +14,9 @@ import (
 
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/manifests"
+	hashring "github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/pkg/partition"
-	hashring "github.com/clusterring/clusterring/pkg/ring"
 	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"

@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/internal/clientmetrics"
-	"github.com/clusterring/clusterring/pkg/sharder"
+	"github.com/clusterring/clusterring/internal/old/sharder"
 )
 
 const (

@@ -9,12 +9,12 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/clusterring/clusterring/internal/old/membership"
+	"github.com/clusterring/clusterring/internal/old/sharder/leases"
+	"github.com/clusterring/clusterring/internal/old/sharder/placement"
+	"github.com/clusterring/clusterring/internal/old/sharder/relabel"
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/membership"
-	"github.com/clusterring/clusterring/pkg/sharder/leases"
-	"github.com/clusterring/clusterring/pkg/sharder/placement"
-	"github.com/clusterring/clusterring/pkg/sharder/relabel"
 )
 
 // laterDelay is how long an object waits that cannot be decided about before its owner has settled. Usually an event of the

@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/internal/old/membership"
+	"github.com/clusterring/clusterring/internal/old/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 )
 

@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterring/clusterring/internal/old/membership"
+	"github.com/clusterring/clusterring/internal/old/sharder/leases"
+	"github.com/clusterring/clusterring/internal/old/sharder/relabel"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/membership"
-	"github.com/clusterring/clusterring/pkg/sharder/leases"
-	"github.com/clusterring/clusterring/pkg/sharder/relabel"
 )
 
 const (

@@ -9,9 +9,9 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/clusterring/clusterring/internal/old/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/sharder/placement"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 )
 

@@ -20,10 +20,10 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterring/clusterring/internal/old/sharder/leases"
+	"github.com/clusterring/clusterring/internal/old/sharder/relabel"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
-	"github.com/clusterring/clusterring/pkg/sharder/leases"
-	"github.com/clusterring/clusterring/pkg/sharder/relabel"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 )
 

@@ -9,11 +9,11 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/pkg/membership"
-	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/leases"
-	"github.com/clusterring/clusterring/pkg/sharder/placement"
-	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/internal/old/membership"
+	"github.com/clusterring/clusterring/internal/old/ring"
+	"github.com/clusterring/clusterring/internal/old/sharder/leases"
+	"github.com/clusterring/clusterring/internal/old/sharder/placement"
+	"github.com/clusterring/clusterring/internal/old/sharder/snapshot"
 )
 
 // shards is what the Leases say about the ring. It is made anew whenever a Lease changes, other than by a renewal. It is

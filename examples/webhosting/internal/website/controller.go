@@ -24,9 +24,9 @@ import (
 	weblisters "github.com/clusterring/clusterring/examples/webhosting/generated/listers/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/worker"
-	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 // Component is what the controller is called in events and as field manager.

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/pkg/partition"
-	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/tools/experiment/internal/cluster"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"

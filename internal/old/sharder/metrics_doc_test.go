@@ -1,0 +1,65 @@
+package sharder
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clusterring/clusterring/pkg/sharder/config"
+)
+
+const kubeconfig = `
+apiVersion: v1
+kind: Config
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: none, context: {cluster: none}}]
+current-context: none
+`
+
+// TestMetricsAreDocumented compares the metrics that a replica has with docs/metrics.md, both ways.
+func TestMetricsAreDocumented(t *testing.T) {
+	cfg := config.Default()
+	cfg.Client.Kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(cfg.Client.Kubeconfig, []byte(kubeconfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	if _, err := New(cfg, registry); err != nil {
+		t.Fatal(err)
+	}
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		registry.Describe(descs)
+		close(descs)
+	}()
+	name := regexp.MustCompile(`fqName: "([^"]+)"`)
+	exposed := map[string]bool{}
+	for d := range descs {
+		exposed[name.FindStringSubmatch(d.String())[1]] = true
+	}
+
+	doc, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(doc), "## Sharder")
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)`").FindAllStringSubmatch(section, -1) {
+		documented[m[1]] = true
+	}
+	for m := range exposed {
+		if !documented[m] {
+			t.Errorf("%s is not in docs/metrics.md", m)
+		}
+	}
+	for m := range documented {
+		if !exposed[m] {
+			t.Errorf("%s is in docs/metrics.md, but the sharder does not have it", m)
+		}
+	}
+}
