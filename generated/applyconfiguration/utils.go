@@ -42,6 +42,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &shardingv1alpha1.GroupResourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RingResource"):
 		return &shardingv1alpha1.RingResourceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ShardsSpec"):
+		return &shardingv1alpha1.ShardsSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Table"):
+		return &shardingv1alpha1.TableApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TableShard"):
+		return &shardingv1alpha1.TableShardApplyConfiguration{}
 
 	}
 	return nil

@@ -1,7 +1,7 @@
 package ring
 
-// Slots is the number of slots of every ring.
-const Slots = 16384
+// Count is the number of slots of every ring.
+const Count = 1024
 
 const (
 	// prime is the Mersenne prime 2^31-1, the modulus of the hash. Squares of residues fit into the signed 64-bit integers
@@ -26,7 +26,7 @@ var weights = func() (w [positions]uint32) {
 	return w
 }()
 
-// Slot returns the slot of a key, 0 ≤ slot < Slots, as doc.go defines it. Every string has one, also one that is not valid
+// Slot returns the slot of a key, 0 ≤ slot < Count, as doc.go defines it. Every string has one, also one that is not valid
 // UTF-8. It never changes from one version to the next, and equals HashExpression.
 func Slot(key string) int {
 	var sum uint64
@@ -42,7 +42,7 @@ func Slot(key string) int {
 	x := sum % prime
 	x = (x*x + round1) % prime
 	x = (x*x + round2) % prime
-	return int(x % Slots)
+	return int(x % Count)
 }
 
 // code returns 2 to 96 for a printable ASCII character and 1 for any other. It is never 0, so that every character counts.

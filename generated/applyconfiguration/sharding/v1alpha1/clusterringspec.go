@@ -19,6 +19,8 @@ limitations under the License.
 package v1alpha1
 
 import (
+	shardingv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -34,6 +36,15 @@ type ClusterRingSpecApplyConfiguration struct {
 	// NamespaceSelector restricts the ring to objects in the namespaces that match. It does not apply to cluster-scoped
 	// objects. By default, all namespaces but kube-system and the sharder's own belong to the ring.
 	NamespaceSelector *v1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
+	// Shards says which Leases are shards of the ring.
+	Shards *ShardsSpecApplyConfiguration `json:"shards,omitempty"`
+	// RebalanceDelay is how long a shard has to be there before slots are taken from other shards for it. Slots without
+	// an owner go to it at once. It should be longer than a pod of the controller takes from being ready until the pod that
+	// it replaces has ended: then a rolling update moves each object once. Default: 10s.
+	RebalanceDelay *metav1.Duration `json:"rebalanceDelay,omitempty"`
+	// PartitionBy is what objects are kept together by: Object gives each main object, with all that it controls, a slot
+	// of its own; Namespace gives all objects of a namespace one slot. It cannot be changed.
+	PartitionBy *shardingv1alpha1.PartitionBy `json:"partitionBy,omitempty"`
 }
 
 // ClusterRingSpecApplyConfiguration constructs a declarative configuration of the ClusterRingSpec type for use with
@@ -60,5 +71,29 @@ func (b *ClusterRingSpecApplyConfiguration) WithResources(values ...*RingResourc
 // If called multiple times, the NamespaceSelector field is set to the value of the last call.
 func (b *ClusterRingSpecApplyConfiguration) WithNamespaceSelector(value *v1.LabelSelectorApplyConfiguration) *ClusterRingSpecApplyConfiguration {
 	b.NamespaceSelector = value
+	return b
+}
+
+// WithShards sets the Shards field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Shards field is set to the value of the last call.
+func (b *ClusterRingSpecApplyConfiguration) WithShards(value *ShardsSpecApplyConfiguration) *ClusterRingSpecApplyConfiguration {
+	b.Shards = value
+	return b
+}
+
+// WithRebalanceDelay sets the RebalanceDelay field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RebalanceDelay field is set to the value of the last call.
+func (b *ClusterRingSpecApplyConfiguration) WithRebalanceDelay(value metav1.Duration) *ClusterRingSpecApplyConfiguration {
+	b.RebalanceDelay = &value
+	return b
+}
+
+// WithPartitionBy sets the PartitionBy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PartitionBy field is set to the value of the last call.
+func (b *ClusterRingSpecApplyConfiguration) WithPartitionBy(value shardingv1alpha1.PartitionBy) *ClusterRingSpecApplyConfiguration {
+	b.PartitionBy = &value
 	return b
 }

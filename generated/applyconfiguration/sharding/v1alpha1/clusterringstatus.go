@@ -33,6 +33,8 @@ type ClusterRingStatusApplyConfiguration struct {
 	Shards *int32 `json:"shards,omitempty"`
 	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
 	AvailableShards *int32 `json:"availableShards,omitempty"`
+	// Table says which Lease has which slots. The leading sharder is its only writer.
+	Table *TableApplyConfiguration `json:"table,omitempty"`
 	// Conditions tell whether the ring works, and if not, what to do about it.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -64,6 +66,14 @@ func (b *ClusterRingStatusApplyConfiguration) WithShards(value int32) *ClusterRi
 // If called multiple times, the AvailableShards field is set to the value of the last call.
 func (b *ClusterRingStatusApplyConfiguration) WithAvailableShards(value int32) *ClusterRingStatusApplyConfiguration {
 	b.AvailableShards = &value
+	return b
+}
+
+// WithTable sets the Table field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Table field is set to the value of the last call.
+func (b *ClusterRingStatusApplyConfiguration) WithTable(value *TableApplyConfiguration) *ClusterRingStatusApplyConfiguration {
+	b.Table = value
 	return b
 }
 

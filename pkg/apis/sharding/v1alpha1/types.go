@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // ConditionReady is the type of the condition that tells whether all of a ring works. Its reason and message say what
@@ -50,6 +51,51 @@ type ClusterRingSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="matchExpressions need the operator In or NotIn with values, or Exists or DoesNotExist without values"
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// Shards says which Leases are shards of the ring.
+	// +optional
+	Shards ShardsSpec `json:"shards,omitempty"`
+
+	// RebalanceDelay is how long a shard has to be there before slots are taken from other shards for it. Slots without
+	// an owner go to it at once. It should be longer than a pod of the controller takes from being ready until the pod that
+	// it replaces has ended: then a rolling update moves each object once. Default: 10s.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="must be between 0s and 1h"
+	RebalanceDelay *metav1.Duration `json:"rebalanceDelay,omitempty"`
+
+	// PartitionBy is what objects are kept together by: Object gives each main object, with all that it controls, a slot
+	// of its own; Namespace gives all objects of a namespace one slot. It cannot be changed.
+	// +optional
+	// +kubebuilder:default=Object
+	// +kubebuilder:validation:Enum=Object;Namespace
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed, because shards would disagree about the slot of an object: delete the ring, stop its shards, and create it again"
+	PartitionBy PartitionBy `json:"partitionBy,omitempty"`
+}
+
+// PartitionBy is what objects are kept together by.
+type PartitionBy string
+
+const (
+	// PartitionByObject gives each main object a slot of its own.
+	PartitionByObject PartitionBy = "Object"
+	// PartitionByNamespace gives all objects of a namespace one slot.
+	PartitionByNamespace PartitionBy = "Namespace"
+)
+
+// ShardsSpec says which Leases are shards of the ring.
+type ShardsSpec struct {
+	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It cannot be changed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again"
+	Namespace string `json:"namespace,omitempty"`
+	// MaxLeaseDuration is the longest leaseDurationSeconds with which a Lease counts. Whenever the sharder finds a Lease
+	// gone that it did not delete itself, it waits for so long, and a grace, before it gives the slots to others. Default: 60s.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be between 1s and 1h"
+	MaxLeaseDuration *metav1.Duration `json:"maxLeaseDuration,omitempty"`
 }
 
 // GroupResource names an API resource. The version does not matter: labels are the same in all versions.
@@ -92,11 +138,47 @@ type ClusterRingStatus struct {
 	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
 	// +optional
 	AvailableShards int32 `json:"availableShards"`
+	// Table says which Lease has which slots. The leading sharder is its only writer.
+	// +optional
+	Table *Table `json:"table,omitempty"`
 	// Conditions tell whether the ring works, and if not, what to do about it.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// A Table says which Lease has which slots. See the package ring for what sharder and shards make of it.
+type Table struct {
+	// Ring is the UID of the ClusterRing. A table with another one is lost: the ring was deleted and made again.
+	Ring types.UID `json:"ring"`
+	// Revision rises with every write of the table.
+	Revision int64 `json:"revision"`
+	// Founding says that the table before was lost. Shards keep what they have and show it in their Leases.
+	// +optional
+	Founding bool `json:"founding,omitempty"`
+	// Shards are the shards that have slots, or had until now, sorted by name.
+	// +optional
+	// +listType=atomic
+	Shards []TableShard `json:"shards,omitempty"`
+}
+
+// A TableShard is what one Lease has.
+type TableShard struct {
+	// Name is the name of the shard and of its Lease.
+	Name string `json:"name"`
+	// Lease is the UID of the Lease. Another Lease of this name has nothing of it.
+	Lease types.UID `json:"lease"`
+	// Slots are ranges of slots, for example "0-255,1023".
+	// +optional
+	Slots string `json:"slots,omitempty"`
+	// Releasing are those of the slots that the shard is asked to give up.
+	// +optional
+	Releasing string `json:"releasing,omitempty"`
+	// Since is the revision in which a slot was last added to Releasing. Only a word of the shard about this revision, or
+	// a later one, answers.
+	// +optional
+	Since int64 `json:"since,omitempty"`
 }
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
