@@ -27,7 +27,7 @@ var codeMutants = map[string]struct {
 		guarantee: "G1", first: 1, within: 40, plan: "mixed",
 	},
 	"the sharder takes a Lease before it has run out": {
-		file:      "pkg/membership/state.go",
+		file:      "internal/old/membership/state.go",
 		old:       "expires := observed.Add(duration)",
 		new:       "expires := observed.Add(duration / 3)",
 		guarantee: "G1", first: 1, within: 40, plan: "mixed",
