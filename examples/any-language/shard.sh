@@ -3,10 +3,10 @@
 # earnest. It does what examples/library does, and can be in one ring with it: it writes the checksum of every ConfigMap
 # that is its own into an annotation.
 #
-# Everything happens in one loop, one thing at a time. So nothing else is ever busy with an object that is let go of, and all
-# work has ended when the loop has. Linux, bash 5, kubectl; $KUBECONFIG says which cluster, $LEASE_SECONDS how long
-# the Lease is valid.
+# Everything happens in one loop, one thing at a time. So nothing is busy when the Lease is written, but for requests without
+# an answer. Linux, bash 5, kubectl; $KUBECONFIG says which cluster, $LEASE_SECONDS how long the Lease is valid.
 set -o nounset -o pipefail # not errexit: here, requests fail as a matter of course
+export LC_ALL=C
 
 readonly shard=${1:?usage: shard.sh NAME-OF-THE-SHARD}
 readonly ring=checksums namespace=checksums
@@ -14,13 +14,13 @@ readonly annotation=example.clusterring.dev/checksum
 
 # The words of the contract.
 readonly ring_label=sharding.clusterring.dev/ring
-readonly shard_label=shard.sharding.clusterring.dev/$ring
-readonly drain_label=drain.sharding.clusterring.dev/$ring
-readonly sharder=clusterring:sharder
+readonly slot_label=slot.sharding.clusterring.dev/$ring
+readonly holds_annotation=sharding.clusterring.dev/holds
 
-# Seconds. A request that begins just before the last moment to act has ended before others may take the Lease.
+# Seconds. What begins just before the last moment to act is sent within the time for a request, and the API server gives
+# it up after as much again: before others may take the Lease.
 readonly duration=${LEASE_SECONDS:-15} # how long others wait after a renewal
-readonly act_for=$((duration * 2 / 3)) # how long we act after we have sent one
+readonly act_for=$((duration / 2))     # how long we act after we have sent one
 readonly renew_every=$((duration / 5))
 readonly request=$((duration / 5)) # how long a request may take
 
@@ -30,177 +30,177 @@ readonly identity=${shard}_$random
 readonly sep=$'\x1f' # in no name, and in JSON only as \u001f
 
 say() { printf '%(%T)T %s: %s\n' -1 "$shard" "$*" >&2; }
-k() { timeout "$request" kubectl --namespace="$namespace" "$@"; }
+
+# k is kubectl for a single request. It sends --request-timeout to the API server, too.
+k() { timeout "$request" kubectl --request-timeout="${request}s" --namespace="$namespace" "$@"; }
 
 # tick sets $now, by a clock that nobody can set: seconds since this machine was started, times asleep included.
-tick() {
-  read -r now _ </proc/uptime
-  now=${now%.*}
-}
+tick() { read -r now _ </proc/uptime && now=${now%.*}; }
 
 #--- 1. Hold a Lease ---------------------------------------------------------------------------------------------------
 
-# $lease is the Lease as last read or written, as JSON, "" if there is none; the others are what is in it.
-lease='' holder='' seconds='' transitions='' spec=''
+# $lease is the Lease as last read or written, as JSON, and $verb what makes it ours. The others are what was read in it.
+lease='' verb='' uid='' holder='' seconds='' transitions='' renewed='' spec=''
+ours='' wrote='' deadline=0 renew_at=0 # the UID of the Lease that we hold, and the last renewal
 
 read_lease() {
   local seen
-  seen=$(k get lease "$shard" --ignore-not-found -o jsonpath="{.spec.holderIdentity}$sep{.spec.leaseDurationSeconds}$sep\
-{.spec.leaseTransitions}$sep{.spec}$sep{@}") || return 1
-  IFS=$sep read -r holder seconds transitions spec lease <<<"$seen"
+  seen=$(k get lease "$shard" --ignore-not-found -o jsonpath="{.metadata.uid}$sep{.spec.holderIdentity}$sep\
+{.spec.leaseDurationSeconds}$sep{.spec.leaseTransitions}$sep{.spec.renewTime}$sep{.spec}$sep{@}") || return 1
+  IFS=$sep read -r uid holder seconds transitions renewed spec lease <<<"$seen"
+  verb=replace
+  [[ -n $lease ]] || verb=create transitions=-1 \
+    lease='{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "'$shard'"}, "spec": {}}'
 }
 
-# write_lease VERB CHANGE creates or replaces the Lease: what was seen of it, with the change. That has the resourceVersion
-# in it, so it fails if somebody else has written the Lease meanwhile.
+# write_lease VERB SPEC creates or replaces the Lease: what was seen of it, renewed, with the change of its spec and with
+# what we hold. That has the resourceVersion in it, so it fails if somebody else has written the Lease since.
 write_lease() {
-  local written
-  written=$(k patch --local -f - --type=merge -p "$2" -o json <<<"$lease" | k "$1" -f - -o jsonpath='{@}') || return 1
-  lease=$written
-}
-
-timestamp() { date -u +%Y-%m-%dT%H:%M:%S.%6NZ; }
-
-# renewed SENT notes that a renewal that was sent then has succeeded.
-renewed() { deadline=$(($1 + act_for)) renew_at=$(($1 + renew_every)); }
-
-# take VERB makes the Lease ours.
-take() {
-  local sent time
+  local sent time holds='' written
   tick
-  sent=$now time=$(timestamp)
-  write_lease "$1" '{"metadata": {"labels": {"'$ring_label'": "'$ring'"}}, "spec": {
-    "holderIdentity": "'"$identity"'", "leaseDurationSeconds": '$duration',
-    "acquireTime": "'"$time"'", "renewTime": "'"$time"'", "leaseTransitions": '$((transitions + 1))'}}' || return 1
-  renewed "$sent"
-  say "holds its Lease, as $identity"
+  sent=$now time=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
+  ((revision == 0)) || holds='"'$holds_annotation'": "'"$revision $own"'"'
+  written=$(k patch --local -f - --type=merge -o json -p '{
+    "metadata": {"labels": {"'$ring_label'": "'$ring'"}, "annotations": {'"$holds"'}},
+    "spec": {"renewTime": "'"$time"'", '"$2"'}}' <<<"$lease" | k "$1" -f - -o jsonpath="{.metadata.uid}$sep{@}") || return 1
+  IFS=$sep read -r ours lease <<<"$written"
+  wrote=$time deadline=$((sent + act_for)) renew_at=$((sent + renew_every))
 }
 
+# acquire takes the Lease when it is free, or ours as the answer to an attempt got lost, or silent for long enough. The renewal
+# that follows at once tells the sharder that we are alive.
 acquire() {
-  local watched='' since=0 waiting=''
+  local watched='' since=0
   while [[ -z $stopping ]]; do
     if read_lease; then
       tick
-      [[ $spec == "$watched" ]] || watched=$spec since=$now
-      if [[ -z $lease ]]; then
-        transitions=-1 # this is the first time
-        lease='{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "'$shard'"}, "spec": {}}'
-        take create && return
-      elif [[ -z $holder || $holder == "$identity" ]]; then # ours: the answer to an attempt may have got lost
-        take replace && return
-      elif [[ $holder != "$sharder" ]] && ((now - since > ${seconds:-15})); then
-        take replace && return
-      elif [[ $holder != "$waiting" ]]; then
-        waiting=$holder
-        say "waits for its Lease: $holder has it"
+      [[ $uid$spec == "$watched" ]] || watched=$uid$spec since=$now
+      if [[ -z $holder || $holder == "$identity" ]] || ((now - since > ${seconds:-15})); then
+        write_lease "$verb" '"holderIdentity": "'"$identity"'", "leaseDurationSeconds": '$duration',
+          "leaseTransitions": '$((transitions + 1)) && renew_at=0 && say "holds its Lease, as $identity" && return
       fi
     fi
     sleep 1
   done
 }
 
-# renew tries again at once after a conflict: the sharder writes a label, which is fine. It leaves it at that for now when
-# the Lease cannot even be read.
+# renew HOLDER renews the Lease, or releases it for nobody. It tries again at once after a conflict: the sharder writes a
+# label, which is fine. It leaves it at that for now when the Lease cannot even be read.
 renew() {
-  local sent
   while may_act; do
-    sent=$now
-    write_lease replace '{"spec": {"renewTime": "'"$(timestamp)"'"}}' && renewed "$sent" && return
+    write_lease replace '"holderIdentity": "'"$1"'"' && return
     read_lease || return
-    [[ $holder == "$identity" ]] || lose "the Lease is held by '$holder'"
+    [[ $uid == "$ours" && $holder == "$identity" && ! $renewed < $wrote ]] || lose "'$holder' has it, or it is not as we wrote it"
   done
 }
 
 # may_act ends the process when it is too late to do anything. Whatever it had in mind is lost with it.
 may_act() {
   tick
-  ((now < deadline)) || lose "the Lease was not renewed for $act_for seconds"
+  ((now < deadline)) || lose "it was not renewed for $act_for seconds"
 }
 
 lose() {
-  close_watch
   say "has lost its Lease: $1"
   exit 1
 }
 
-release() {
-  local attempt
-  for attempt in 1 2 3; do
-    write_lease replace '{"spec": {"holderIdentity": ""}}' && say "has released its Lease" && return
-    read_lease && [[ $holder != "$identity" ]] && return
+#--- 2. Know your slots ------------------------------------------------------------------------------------------------
+
+revision=0 own='' # of the last table: its number, and our slots without those to release, separated by commas
+
+expand() { for range in ${1//,/ }; do seq "${range%-*}" "${range#*-}"; done | sort; }
+
+# take_table LINE takes a table if it is for this very ring and newer. The renewal that follows at once answers.
+take_table() {
+  local type for of founding table name slots releasing before=$own # from $table, because JSON has large numbers in full
+  IFS=$sep read -r type for of founding table name slots releasing <<<"$1"
+  [[ $type != DELETED && -n $of && $of == "$for" && $slots$releasing =~ ^[0-9,-]*$ && $table =~ \"revision\":([0-9]+) ]] &&
+    ((BASH_REMATCH[1] > revision)) || return
+  revision=${BASH_REMATCH[1]} renew_at=0
+  [[ $founding != true ]] || return 0 # the table before was lost: keep what we have, and show it
+  [[ $name == "$shard" ]] || slots='' # the row is not ours
+  own=$(comm -23 <(expand "$slots") <(expand "$releasing") | paste -sd,)
+  [[ $own == "$before" ]] || close objects # and list again, with another selector
+  say "has the slots ${slots:-(none)} without ${releasing:-(none)} in revision $revision"
+}
+
+# find_slot NAME sets $slot to the slot of a ConfigMap, which depends on nothing else: not on labels that anybody can write.
+find_slot() {
+  local key=/ConfigMap/$namespace/$1 p=$(((1 << 31) - 1)) power=1 x=0 i code
+  for ((i = 0; i < ${#key}; i++)); do
+    printf -v code %d "'${key:i:1}"
+    ((power = power * 48271 % p, x = (x + (code - 30) * power) % p))
   done
-  say "could not release its Lease: others take it when it has run out"
+  ((x = (x * x + 1013904223) % p, x = (x * x + 1664525) % p, slot = x % 1024, 1))
 }
 
-#--- 2. Look at your own objects only ----------------------------------------------------------------------------------
+#--- 3. Look at your own objects only ----------------------------------------------------------------------------------
 
-watch='' watcher='' line=''
+declare -A fd=() watcher=() part=() # of each stream
 
-# open_watch begins a list that goes on as a watch. It is one line for each object and for each change, on the descriptor
-# $watch. Text that others have written is JSON, so that there is no doubt about where a line ends.
-open_watch() {
-  exec {watch}< <(exec kubectl --namespace="$namespace" get configmaps --selector="$shard_label=$shard" \
-    --watch --output-watch-events -o jsonpath="{.type}$sep{.object.metadata.name}$sep{.object.metadata.resourceVersion}$sep\
-{.object.metadata.labels}$sep{.object.metadata.annotations}$sep{.object.data}"$'\n')
-  watcher=$! line=''
+# watch STREAM FORMAT WHAT... reads the present state and goes on as a watch: one line for each object and each change, on a
+# descriptor. Text that others have written is JSON, so that there is no doubt about where a line ends.
+watch() {
+  local from
+  exec {from}< <(exec kubectl --namespace="$namespace" get "${@:3}" --watch --output-watch-events -o jsonpath="$2"$'\n')
+  fd[$1]=$from watcher[$1]=$! part[$1]=''
 }
 
-close_watch() {
-  [[ -n $watch ]] || return 0
-  kill "$watcher" 2>/dev/null
-  exec {watch}<&-
-  wait "$watcher" 2>/dev/null
-  watch=''
+close() {
+  [[ -v fd[$1] ]] || return 0
+  kill "${watcher[$1]}" 2>/dev/null
+  exec {fd[$1]}<&-
+  wait "${watcher[$1]}" 2>/dev/null
+  unset "fd[$1]"
 }
 
-#--- 3. Let go when asked ----------------------------------------------------------------------------------------------
-
-# change NAME VERSION METADATA changes a ConfigMap if it still is in that version.
-change() {
-  may_act
-  k patch configmap "$1" --type=merge -p '{"metadata": {"resourceVersion": "'"$2"'", '"$3"'}}' >/dev/null
+# next STREAM SECONDS sets $line to the next line. It fails if there is none within the time.
+next() {
+  local text='' status
+  [[ -v fd[$1] ]] || { sleep "$2" && return 1; }
+  IFS= read -r -t "$2" -u "${fd[$1]}" text
+  status=$? part[$1]+=$text line=${part[$1]}
+  ((status > 128)) && return 1 # in the middle of a line, perhaps
+  part[$1]=''
+  ((status == 0)) || { close "$1" && sleep "$2" && return 1; } # it has ended, as watches do
 }
 
-# event LINE is the work. It fails if something could not be written.
+# event LINE is the work.
 event() {
-  local type name version labels annotations data sum
-  IFS=$sep read -r type name version labels annotations data <<<"$1"
-  # DELETED shows the object as it was, in the version that it has now, at another shard perhaps: hands off.
-  [[ $type == ADDED || $type == MODIFIED ]] || return 0
-
-  if [[ $labels == *"\"$drain_label\":"* ]]; then
-    change "$name" "$version" '"labels": {"'$shard_label'": null, "'$drain_label'": null}' || return 1
-    say "has let go of $name"
-    return
-  fi
-
+  local type name version annotations data sum answer
+  IFS=$sep read -r type name version annotations data <<<"$1"
+  # DELETED is said of an object, too, that somebody has labelled otherwise. And a label may lie.
+  [[ $type != DELETED ]] && find_slot "$name" && [[ ,$own, == *",$slot,"* ]] || return
   sum=$(printf %s "${data:-null}" | sha256sum)
   sum=${sum%% *}
-  [[ $annotations != *"\"$annotation\":\"$sum\""* ]] || return 0
-  change "$name" "$version" '"annotations": {"'$annotation'": "'"$sum"'"}' || return 1
-  say "has written the checksum of $name"
+  [[ $annotations != *"\"$annotation\":\"$sum\""* ]] || return
+  may_act
+  answer=$(k patch configmap "$name" --type=merge -p '{"metadata": {"resourceVersion": "'"$version"'",
+    "annotations": {"'$annotation'": "'"$sum"'"}}}' 2>&1 >/dev/null) && say "has written the checksum of $name" && return
+  [[ $answer == *"(Conflict)"* || $answer == *"(NotFound)"* ]] && return # the watch will tell us what has changed
+  say "could not write the checksum of $name: $answer"
+  close objects # it may still be done: until it no longer can be, we do and release nothing. Then we list again
+  tick
+  quiet_until=$((now + request + 2))
 }
 
 #-----------------------------------------------------------------------------------------------------------------------
 
-stopping='' deadline=0
+stopping='' quiet_until=0
 trap 'stopping=yes' TERM INT
+trap 'close objects; close ring' EXIT
 
 acquire
-while [[ -z $stopping ]]; do
+while [[ -z $stopping ]] || ((now < quiet_until)); do
   may_act
-  ((now < renew_at)) || renew
-  [[ -n $watch ]] || open_watch
-  part=''
-  if IFS= read -r -t 1 -u "$watch" part; then
-    # After a conflict the watch would tell us what has changed. After other failures it would not, so begin anew.
-    event "$line$part" || close_watch
-    line=''
-  elif (($? > 128)); then
-    line+=$part # a second has passed, perhaps in the middle of a line
-  else
-    close_watch # it has ended, as watches do
-    sleep 1
-  fi
+  ((now < renew_at)) || renew "$identity"
+  ((now < quiet_until)) && sleep 1 && continue
+  [[ -v fd[ring] ]] || watch ring "{.type}$sep{.object.metadata.uid}$sep{.object.status.table.ring}$sep{.object.status.table.founding}$sep\
+{.object.status.table}$sep{range .object.status.table.shards[?(@.lease=='$ours')]}{.name}$sep{.slots}$sep{.releasing}{end}" clusterring "$ring"
+  [[ -v fd[objects] || -z $own ]] || watch objects "{.type}$sep{.object.metadata.name}$sep{.object.metadata.resourceVersion}$sep\
+{.object.metadata.annotations}$sep{.object.data}" configmaps --selector="$slot_label in ($own)"
+  next ring 0.05 && take_table "$line"
+  next objects 1 && event "$line"
 done
-close_watch
-((deadline == 0)) || release
+((deadline == 0)) || { renew '' && say "has released its Lease"; }

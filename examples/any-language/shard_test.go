@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/utils/ptr"
@@ -23,7 +20,8 @@ import (
 	"github.com/clusterring/clusterring/examples/internal/stage"
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 var cluster *testenv.Cluster
@@ -101,56 +99,18 @@ func (s *scene) awaitExit(p *procs.Process, status int) {
 	}
 }
 
-func TestScriptAndProgramShareTheObjects(t *testing.T) {
-	s := newScene(t)
-	s.Build("tools/sharder", "examples/library")
-	s.StartSharder()
-	script := s.script("script")
-	s.AwaitShards(1)
-	s.Create(20)
-	all := s.AwaitSettled("script")["script"]
-
-	s.Start("program", s.Program("examples/library"), []string{"--kubeconfig=" + s.kubeconfig, "--name=program"}, nil)
-	shares := s.AwaitSettled("script", "program")
-	s.Change()
-	if diff := cmp.Diff(shares, s.AwaitSettled("script", "program")); diff != "" {
-		t.Errorf("objects have moved although nothing has happened (-before +after):\n%s", diff)
-	}
-
-	s.signal(script, syscall.SIGTERM)
-	s.awaitExit(script, 0)
-	log := s.log(script)
-	if !strings.Contains(log, "has released its Lease") {
-		t.Error("the script has not released its Lease")
-	}
-	var gone []string
-	for _, match := range regexp.MustCompile(`has let go of (\S+)`).FindAllStringSubmatch(log, -1) {
-		gone = append(gone, match[1])
-	}
-	slices.Sort(gone)
-	if diff := cmp.Diff(shares["program"], gone); diff != "" {
-		t.Errorf("the script must have let go once of what has moved, and of nothing else (-moved +let go of):\n%s", diff)
-	}
-	s.Change()
-	if diff := cmp.Diff(map[string][]string{"program": all}, s.AwaitSettled("program")); diff != "" {
-		t.Errorf("not everything has gone to the program (-want +got):\n%s", diff)
-	}
-}
-
-func TestScriptWaitsForTheSharder(t *testing.T) {
+func TestScriptWaitsForALeaseThatIsHeld(t *testing.T) {
 	s, name := newScene(t), testenv.Name(t)
-	// Silent for long enough, if anybody else held it.
-	held := s.hold(name, v1alpha1.HolderSharder, time.Second)
+	held := s.hold(name, name+"_before", time.Minute)
 	script := s.script(name)
-	s.awaitLog(script, "waits for its Lease: "+v1alpha1.HolderSharder)
-	s.staysHeld(name, v1alpha1.HolderSharder, 4*time.Second)
+	s.staysHeld(name, name+"_before", 4*time.Second)
 
 	held.Spec.HolderIdentity = ptr.To("")
 	if _, err := s.leases().Update(t.Context(), held, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	lease := s.awaitHeld(script)
-	want := map[string]string{v1alpha1.LabelRing: stage.Ring, v1alpha1.LabelState: "dead"}
+	want := map[string]string{wire.LabelRing: stage.Ring, wire.LabelState: "dead"}
 	if diff := cmp.Diff(want, lease.Labels); diff != "" {
 		t.Errorf("the ring's label must be set, the sharder's left alone (-want +got):\n%s", diff)
 	}
@@ -174,10 +134,23 @@ func TestLostIsLost(t *testing.T) {
 		}
 	}
 	for name, lose := range map[string]func(ctx context.Context, s *scene, lease *coordinationv1.Lease) error{
-		"taken":          holder(v1alpha1.HolderSharder),
-		"taken and back": holder(""),
+		"taken":    holder("somebody else"),
+		"released": holder(""),
+		"older": func(ctx context.Context, s *scene, lease *coordinationv1.Lease) error {
+			lease.Spec.RenewTime = &metav1.MicroTime{Time: lease.Spec.RenewTime.Add(-time.Second)}
+			_, err := s.leases().Update(ctx, lease, metav1.UpdateOptions{})
+			return err
+		},
 		"deleted": func(ctx context.Context, s *scene, lease *coordinationv1.Lease) error {
 			return s.leases().Delete(ctx, lease.Name, metav1.DeleteOptions{})
+		},
+		"restored": func(ctx context.Context, s *scene, lease *coordinationv1.Lease) error {
+			if err := s.leases().Delete(ctx, lease.Name, metav1.DeleteOptions{}); err != nil {
+				return err
+			}
+			lease.UID, lease.ResourceVersion = "", ""
+			_, err := s.leases().Create(ctx, lease, metav1.CreateOptions{})
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,28 +175,20 @@ func TestLostIsLost(t *testing.T) {
 // TestPausedScript: a script that was stopped for longer than it may act does nothing more when it goes on.
 func TestPausedScript(t *testing.T) {
 	s, name := newScene(t), testenv.Name(t)
-	configMaps := s.Client.CoreV1().ConfigMaps(stage.Namespace)
-	object, err := configMaps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Name: name, Labels: map[string]string{v1alpha1.ShardLabel(stage.Ring): name},
-	}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.Create(1)
+	s.label()
 	script := s.script(name, "LEASE_SECONDS=30")
-	s.awaitLog(script, "has written the checksum of "+name)
-
 	lease := s.awaitHeld(script)
+	s.write(ring.Table{Revision: 1, Rows: []ring.Row{{Name: name, Lease: string(lease.UID), Slots: ring.AllSlots()}}})
+	s.awaitUpToDate(ring.AllSlots())
+
 	s.signal(script, syscall.SIGSTOP)
 	s.Change()
-	s.staysHeld(name, ptr.Deref(lease.Spec.HolderIdentity, ""), 21*time.Second) // 20 s is how long it may act
+	s.staysHeld(name, ptr.Deref(lease.Spec.HolderIdentity, ""), 16*time.Second) // 15 s is how long it may act
 	s.signal(script, syscall.SIGCONT)
 	s.awaitExit(script, 1)
-	objects, err := s.Objects(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if objects[object.Name].UpToDate {
-		t.Error("the script has worked although its Lease may have been taken")
+	if got := s.upToDate(); len(got) != 0 {
+		t.Errorf("the script has worked although its Lease may have been taken: %v", got)
 	}
 }
 
@@ -232,7 +197,7 @@ func (s *scene) hold(name, holder string, duration time.Duration) *coordinationv
 	s.Helper()
 	long := metav1.NewMicroTime(time.Now().Add(-time.Hour))
 	lease, err := s.leases().Create(s.Context(), &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.LabelState: "dead"}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{wire.LabelState: "dead"}},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: &holder, LeaseDurationSeconds: ptr.To(int32(duration.Seconds())),
 			AcquireTime: &long, RenewTime: &long, LeaseTransitions: ptr.To(int32(7)),
