@@ -1,0 +1,230 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// Resolver says how the API server serves a resource. *resources.Resolver is one.
+type Resolver interface {
+	Resolve(ctx context.Context, gr schema.GroupResource) (resources.Resource, error)
+	// Retain forgets all resources but those.
+	Retain(wanted map[schema.GroupResource]bool)
+	Subscribe(func())
+}
+
+// Proofs knows which holders of Leases were seen to renew. *leases.Tracker does.
+type Proofs interface {
+	Proved(lease *coordinationv1.Lease) bool
+	// Subscribe calls f with the ring of every Lease whose answer changes, until stop is called.
+	Subscribe(f func(ring string)) (stop func())
+}
+
+// Config configures a Cache.
+type Config struct {
+	// Rings is an informer for ClusterRings and Leases one for the Leases that bear wire.LabelRing, best with the
+	// transform leases.Trim. New adds an index and event handlers, so they must not have been started yet.
+	Rings, Leases cache.SharedIndexInformer
+	// Namespaces lists all namespaces with their labels.
+	Namespaces corev1listers.NamespaceLister
+	// Namespace is the sharder's own. Objects in it belong to no ring by default.
+	Namespace string
+	Resolver  Resolver
+	// Proofs is optional: without it, only shards that are in the table count.
+	Proofs Proofs
+	// MinInterval is the least time between two builds of snapshots; changes that arrive in between are taken together.
+	// The first one is taken up at once. Default 10 ms.
+	MinInterval time.Duration
+	// Registerer takes the metrics. None are registered without it.
+	Registerer prometheus.Registerer
+	// Clock is the real one by default.
+	Clock clock.WithTicker
+}
+
+// Cache holds the snapshots of all rings. It is safe for concurrent use.
+type Cache struct {
+	cfg    Config
+	builds prometheus.Counter
+	// rings is replaced as a whole. Only Run writes it.
+	rings  atomic.Pointer[map[string]*Ring]
+	synced atomic.Bool
+
+	mu          sync.Mutex
+	dirty       map[string]struct{}
+	subscribers map[int]func(ring string)
+	next        int
+	wake        chan struct{}
+
+	handlers []cache.ResourceEventHandlerRegistration
+}
+
+const byRing = "clusterring-ring"
+
+func indexKey(ring, namespace string) string { return ring + "/" + namespace }
+
+// New returns a Cache that is empty until Run has built the first snapshots.
+func New(cfg Config) (*Cache, error) {
+	if cfg.Rings == nil || cfg.Leases == nil || cfg.Namespaces == nil || cfg.Resolver == nil {
+		return nil, errors.New("snapshot: Rings, Leases, Namespaces and Resolver are required")
+	}
+	if cfg.MinInterval <= 0 {
+		cfg.MinInterval = 10 * time.Millisecond
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	c := &Cache{
+		cfg: cfg, dirty: map[string]struct{}{}, subscribers: map[int]func(string){}, wake: make(chan struct{}, 1),
+		builds: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clusterring_sharder_snapshots_total",
+			Help: "Snapshots of rings built because a ring, a Lease or a resource changed.",
+		}),
+	}
+	c.rings.Store(&map[string]*Ring{})
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(c.builds); err != nil {
+			return nil, fmt.Errorf("register metrics of snapshots: %w", err)
+		}
+	}
+	err := cfg.Leases.AddIndexers(cache.Indexers{byRing: func(obj any) ([]string, error) {
+		if lease, ok := obj.(*coordinationv1.Lease); ok && lease.Labels[wire.LabelRing] != "" {
+			return []string{indexKey(lease.Labels[wire.LabelRing], lease.Namespace)}, nil
+		}
+		return nil, nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.addHandlers(); err != nil {
+		return nil, err
+	}
+	cfg.Resolver.Subscribe(c.markAll)
+	if cfg.Proofs != nil {
+		cfg.Proofs.Subscribe(c.mark)
+	}
+	return c, nil
+}
+
+// Get returns the snapshot of the ring. It does not wait and does not allocate.
+func (c *Cache) Get(ring string) (*Ring, bool) {
+	r, ok := (*c.rings.Load())[ring]
+	return r, ok
+}
+
+// List returns the snapshots of all rings by name. The map must not be changed.
+func (c *Cache) List() map[string]*Ring { return *c.rings.Load() }
+
+// Synced reports whether all rings that existed when the informers started have a snapshot.
+func (c *Cache) Synced() bool { return c.synced.Load() }
+
+// Subscribe calls f with the name of every ring that there is, and of every ring whose snapshot was replaced or removed,
+// until stop is called. Get already returns the new one. f must not block: it adds to a queue.
+func (c *Cache) Subscribe(f func(ring string)) (stop func()) {
+	c.mu.Lock()
+	id := c.next
+	c.next++
+	c.subscribers[id] = f
+	c.mu.Unlock()
+	for name := range c.List() {
+		f(name)
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.subscribers, id)
+	}
+}
+
+// Run builds snapshots until the context ends.
+func (c *Cache) Run(ctx context.Context) error {
+	synced := make([]cache.InformerSynced, len(c.handlers))
+	for i, h := range c.handlers {
+		synced[i] = h.HasSynced
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return nil
+	}
+	c.markAll()
+	for {
+		started := c.cfg.Clock.Now()
+		c.build(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.synced.Store(true)
+		// Pause at least for as long as the build took, so that a ring with very many shards that all start at once
+		// does not keep a core busy.
+		pause := max(c.cfg.MinInterval, c.cfg.Clock.Since(started))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.cfg.Clock.After(pause):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		}
+	}
+}
+
+// build replaces the snapshots of all rings that are marked.
+func (c *Cache) build(ctx context.Context) {
+	c.mu.Lock()
+	dirty := c.dirty
+	c.dirty = map[string]struct{}{}
+	c.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
+	old := c.List()
+	rings := maps.Clone(old)
+	for name := range dirty {
+		object, exists, err := c.cfg.Rings.GetIndexer().GetByKey(name)
+		if err != nil || !exists {
+			if old[name] == nil {
+				delete(dirty, name) // a Lease of a ring that does not exist
+			}
+			delete(rings, name)
+			continue
+		}
+		r, err := c.buildRing(ctx, object.(*v1alpha1.ClusterRing))
+		if ctx.Err() != nil {
+			return // What could not be resolved because of it is not a problem of the ring.
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Build a snapshot: the last one stays", "ring", name)
+			continue
+		}
+		rings[name] = r
+	}
+	c.rings.Store(&rings)
+	c.cfg.Resolver.Retain(wanted(rings))
+	c.builds.Add(float64(len(dirty)))
+	c.mu.Lock()
+	subscribers := slices.Collect(maps.Values(c.subscribers))
+	c.mu.Unlock()
+	for name := range dirty {
+		for _, f := range subscribers {
+			f(name)
+		}
+	}
+}
