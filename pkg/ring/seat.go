@@ -10,7 +10,8 @@ type Seat struct {
 	Revision int64
 	// Slots and Releasing are those of the shard's row.
 	Slots, Releasing Slots
-	// Owed is the revision that the shard's word must reach: that of the newest request, or of the newest founding table.
+	// Owed is the revision that the shard's word must reach: that of the newest request, of the newest founding table, or of
+	// the first table seen.
 	Owed int64
 }
 
@@ -20,6 +21,11 @@ type Seat struct {
 func (s Seat) See(ringUID string, t *Table) Seat {
 	if t == nil || t.Ring != ringUID || t.Revision <= s.Revision {
 		return s
+	}
+	if s.Revision == 0 {
+		// Only because every shard shows once that it has seen a table of these revisions can a leader that finds no table
+		// begin above all of them.
+		s.Owed = t.Revision
 	}
 	s.Revision = t.Revision
 	if t.Founding {
