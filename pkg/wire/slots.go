@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -36,8 +35,8 @@ func SlotSelector(ringName string, slots ring.Slots) string {
 	return b.String()
 }
 
-// MaxRevision is the highest revision that a shard can honestly show: foundings add 2^32, so it is never reached.
-const MaxRevision = math.MaxInt64 / 2
+// MaxRevision is the highest revision that a shard can honestly show.
+const MaxRevision = ring.MaxRevision
 
 // FormatHolds returns the value of AnnotationHolds.
 func FormatHolds(h ring.Holds) string {
