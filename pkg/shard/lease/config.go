@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -32,6 +33,16 @@ type Config struct {
 	// Labels are set on the Lease when it is acquired and renewed; other labels are left alone. A Lease that somebody holds
 	// and that carries one of these keys with another value is not ours to wait for: Run then returns an error.
 	Labels map[string]string
+	// Annotations returns annotations that are set on the Lease whenever it is written; others are left alone. It is called
+	// right before each attempt, from one goroutine at a time, and must not block. Write writes them at once. Optional.
+	Annotations func() map[string]string
+	// Healthy reports why the process cannot do its work, or nil. While it returns an error, the Lease is not renewed: it
+	// is lost after RenewDeadline, and others take over. It must not block. Optional.
+	Healthy func() error
+	// Requests is called with the context of each request that may change something and that the fence lets pass. The func
+	// that it returns is called once: with the zero time when the request has been answered, or was not sent at all;
+	// else, when there will be no answer, with the time until which it may still be executed. Optional.
+	Requests func(ctx context.Context) (ended func(until time.Time))
 
 	// Duration is how long others wait after a renewal before they may take the Lease. It is rounded up to whole seconds,
 	// because a Lease knows nothing finer, and both sides must go by the same figure. Default: 15s.

@@ -2,14 +2,28 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// MaxRequestTimeout is the longest timeout that the fence sends with a request.
+	MaxRequestTimeout = 34 * time.Second
+	// RequestMargin is for what the timeout of a request does not bound: the way to the API server, and from there to etcd.
+	RequestMargin = 5 * time.Second
 )
 
 // Fence returns a round tripper that lets requests pass that cannot change anything, and others only while the Lease is
 // valid. A request that is refused, or under way when the Lease is lost, fails with an error that wraps ErrNotHeld.
 // client-go does not repeat such a request.
+//
+// Requests that may change something are sent with the timeout that the Lease has left, at most MaxRequestTimeout, for the
+// API server to enforce. A shorter one that a request has stays.
 //
 // Use it with rest.Config.Wrap, for every client that works on sharded objects.
 func (l *Lease) Fence(next http.RoundTripper) http.RoundTripper {
@@ -31,11 +45,16 @@ func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
 		return f.next.RoundTrip(req)
 	}
 	refused := fmt.Errorf("%s %s refused: %w", req.Method, req.URL.Path, ErrNotHeld)
-	if !f.lease.Valid() {
+	timeout := min(f.lease.left(), MaxRequestTimeout).Truncate(time.Millisecond)
+	if timeout <= 0 {
 		if req.Body != nil {
 			_ = req.Body.Close() // a round tripper must close it, also on errors
 		}
 		return nil, refused
+	}
+	ended := func(time.Time) {}
+	if f.lease.cfg.Requests != nil {
+		ended = f.lease.cfg.Requests(req.Context())
 	}
 
 	ctx, cancel := context.WithCancelCause(req.Context())
@@ -44,24 +63,63 @@ func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
 		detach()
 		cancel(nil)
 	}
-	resp, err := f.next.RoundTrip(guard(req.WithContext(ctx), func() error {
+	var sent atomic.Pointer[time.Time] // when the body was last read
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	out, timeout := withTimeout(req.WithContext(ctx), timeout)
+	resp, err := f.next.RoundTrip(guard(out, func() error {
 		if !f.lease.Valid() {
 			cancel(refused)
+		}
+		if ctx.Err() == nil {
+			now := time.Now()
+			sent.Store(&now)
 		}
 		return context.Cause(ctx)
 	}))
 	if err != nil {
+		ended(latest(err, hasBody, sent.Load(), timeout))
 		if context.Cause(ctx) == refused {
 			err = refused
 		}
 		done()
 		return nil, err
 	}
+	if resp.StatusCode >= http.StatusInternalServerError {
+		ended(time.Now().Add(RequestMargin)) // the server does not know what came of it either
+	} else {
+		ended(time.Time{})
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return resp, nil // the body is a connection now, to be used until it is closed or the Lease is lost
 	}
 	resp.Body = &body{ReadCloser: resp.Body, closed: done}
 	return resp, nil
+}
+
+// latest returns until when a request without an answer may be executed, or the zero time if it was never sent.
+func latest(err error, hasBody bool, sent *time.Time, timeout time.Duration) time.Time {
+	var op *net.OpError
+	switch {
+	case hasBody && sent == nil, errors.As(err, &op) && op.Op == "dial":
+		return time.Time{}
+	case sent == nil:
+		return time.Now().Add(timeout + RequestMargin)
+	}
+	return sent.Add(timeout + RequestMargin)
+}
+
+// withTimeout returns the request with a timeout for the API server, and that timeout. It may change the request, but not
+// its URL.
+func withTimeout(req *http.Request, timeout time.Duration) (*http.Request, time.Duration) {
+	u := *req.URL
+	query := u.Query()
+	if set, err := time.ParseDuration(query.Get("timeout")); err == nil && set > 0 && set <= timeout {
+		return req, set
+	}
+	query.Set("timeout", timeout.String())
+	u.RawQuery = query.Encode()
+	req.URL = &u
+	return req, timeout
 }
 
 // guard has the request, which it may change, look at the Lease again when its body is read. That is when a connection

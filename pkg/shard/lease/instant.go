@@ -15,9 +15,9 @@ func (i instant) add(d time.Duration) instant {
 	return instant{mono: i.mono + d, wall: i.wall.Add(d)}
 }
 
-// reached tells whether the instant is now or was before, by the clock that says so first.
-func (i instant) reached(now instant) bool {
-	return now.mono >= i.mono || !now.wall.Before(i.wall)
+// after returns how long after now the instant is, by the clock that says less.
+func (i instant) after(now instant) time.Duration {
+	return min(i.mono-now.mono, i.wall.Sub(now.wall))
 }
 
 // newClock returns a func that reads both clocks.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/klog/v2"
 )
@@ -31,10 +32,13 @@ type Lease struct {
 	over  context.Context
 	close context.CancelCauseFunc
 
+	lock *lock
+
 	mu sync.RWMutex
 	// deadline is when the Lease could be taken from us; the zero value if it was never ours. It only ever moves forward.
 	deadline instant
 	held     bool
+	uid      types.UID
 }
 
 // New returns a Lease that is not held until Run has acquired it. It does no requests. The error names everything that is
@@ -46,17 +50,24 @@ func New(cfg Config) (*Lease, error) {
 	}
 	over, cancel := context.WithCancelCause(context.Background())
 	l := &Lease{cfg: cfg, clock: newClock(), over: over, close: cancel}
+	l.lock = newLock(l)
 	if err := l.metrics.register(cfg, l.Valid); err != nil {
 		return nil, fmt.Errorf("register lease metrics: %w", err)
 	}
 	return l, nil
 }
 
-// Valid tells whether the Lease is held and cannot have run out by now.
-func (l *Lease) Valid() bool {
+// Valid reports whether the Lease is held and cannot have run out by now.
+func (l *Lease) Valid() bool { return l.left() > 0 }
+
+// left returns how long the Lease is valid at least, by the clock that says less.
+func (l *Lease) left() time.Duration {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.held && l.over.Err() == nil && !l.deadline.reached(l.clock())
+	if !l.held || l.over.Err() != nil {
+		return 0
+	}
+	return l.deadline.after(l.clock())
 }
 
 // Deadline returns when the Lease runs out unless it is renewed before. It is zero if the Lease was never held. Use Valid
@@ -69,6 +80,24 @@ func (l *Lease) Deadline() time.Time {
 
 // Identity returns what is written as the holder of the Lease.
 func (l *Lease) Identity() string { return l.cfg.Identity }
+
+// UID returns the UID of the Lease that is held or was held, and "" if none was. It never changes once it is known.
+func (l *Lease) UID() types.UID {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.uid
+}
+
+// AfterEnd calls f, in a goroutine of its own, when the Lease was lost or given up. The func that it returns stops that,
+// and reports whether it has.
+func (l *Lease) AfterEnd(f func(cause error)) (stop func() bool) {
+	return context.AfterFunc(l.over, func() { f(context.Cause(l.over)) })
+}
+
+// Write writes the annotations now, without renewing the Lease, and returns those that were written. It waits for a
+// renewal that is under way. Without a nil error it is not known whether they were written. The error wraps ErrNotHeld when
+// the Lease may have run out, and ErrLost when it turns out to be lost.
+func (l *Lease) Write(ctx context.Context) (map[string]string, error) { return l.lock.annotate(ctx) }
 
 // Run waits for the Lease, calls run, and releases the Lease after run has returned. It can be called once.
 //
@@ -91,7 +120,8 @@ func (l *Lease) Run(ctx context.Context, run func(ctx context.Context) error) er
 	stopOnLoss := context.AfterFunc(l.over, stopElector)
 	defer stopOnLoss()
 
-	lock := newLock(l, logger)
+	lock := l.lock
+	lock.logger = logger
 	acquired := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock:          lock,
@@ -114,7 +144,7 @@ func (l *Lease) Run(ctx context.Context, run func(ctx context.Context) error) er
 		defer close(stopped)
 		elector.Run(electorCtx)
 		if electorCtx.Err() == nil {
-			l.lose(fmt.Errorf("not renewed for %s", l.cfg.RenewDeadline))
+			l.lose(lock.notRenewed())
 		}
 	}()
 	ended := false
@@ -206,10 +236,10 @@ func (l *Lease) remaining() time.Duration {
 }
 
 // renewed notes a successful request that was sent at the given instant.
-func (l *Lease) renewed(sent instant) {
+func (l *Lease) renewed(sent instant, uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held, l.deadline = true, sent.add(l.cfg.Duration)
+	l.held, l.uid, l.deadline = true, uid, sent.add(l.cfg.Duration)
 }
 
 // lose ends everything, because the Lease is not ours any more. The first reason counts; it is returned.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
@@ -26,13 +28,16 @@ const releaseTimeout = 1500 * time.Millisecond
 // maxRenewals bounds how many unanswered renewals are remembered. Forgetting one can only make the Lease lost.
 const maxRenewals = 100
 
-// A lock is the elector's view of the Lease. The elector calls it from one goroutine; release comes after that has ended.
+// A lock is the elector's view of the Lease, and everything that is written to the Lease goes through it. release comes
+// after the elector has ended.
 type lock struct {
 	lease  *Lease
 	client coordinationv1client.LeaseInterface
 	// logger is the caller's; the elector's context has none.
 	logger klog.Logger
 
+	// mu is held during requests, so that one write does not make another one conflict.
+	mu sync.Mutex
 	// seen is the Lease as last read or written.
 	seen *coordinationv1.Lease
 	// held is set from the first successful write on. From then on the Lease is ours or lost.
@@ -42,36 +47,24 @@ type lock struct {
 	renewals []metav1.MicroTime
 	// waitingFor is the holder that was last logged.
 	waitingFor string
+	// unhealthy is why the Lease is not renewed.
+	unhealthy error
 }
 
 var _ resourcelock.Interface = (*lock)(nil)
 
-func newLock(l *Lease, logger klog.Logger) *lock {
-	return &lock{lease: l, client: l.cfg.Client.Leases(l.cfg.Namespace), logger: logger}
+func newLock(l *Lease) *lock {
+	return &lock{lease: l, client: l.cfg.Client.Leases(l.cfg.Namespace)}
 }
 
 // Get reads the Lease, and finds out whether it was lost.
 func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
-	if err := l.lease.failure(); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithTimeout(elector, l.lease.cfg.attemptTimeout())
-	defer cancel()
-	lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) && l.held {
-		return nil, nil, l.lease.lose(errors.New("it was deleted"))
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lease, err := l.read(elector)
 	if err != nil {
-		l.logFailure(elector, err)
 		return nil, nil, err
 	}
-	if err := l.checkHeld(lease); err != nil {
-		return nil, nil, l.lease.lose(err)
-	}
-	if err := l.checkLabels(lease); err != nil {
-		return nil, nil, l.lease.fail(err)
-	}
-	l.seen = lease
 	l.logWaiting()
 
 	record := resourcelock.LeaseSpecToLeaderElectionRecord(&lease.Spec)
@@ -88,6 +81,31 @@ func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord,
 	return record, raw, err
 }
 
+// read reads the Lease, and finds out whether it was lost.
+func (l *lock) read(parent context.Context) (*coordinationv1.Lease, error) {
+	if err := l.lease.failure(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(parent, l.lease.cfg.attemptTimeout())
+	defer cancel()
+	lease, err := l.client.Get(ctx, l.lease.cfg.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) && l.held {
+		return nil, l.lease.lose(errors.New("it was deleted"))
+	}
+	if err != nil {
+		l.logFailure(parent, err)
+		return nil, err
+	}
+	if err := l.checkHeld(lease); err != nil {
+		return nil, l.lease.lose(err)
+	}
+	if err := l.checkLabels(lease); err != nil {
+		return nil, l.lease.fail(err)
+	}
+	l.seen = lease
+	return lease, nil
+}
+
 // checkHeld returns why the Lease that was read is not ours any more.
 func (l *lock) checkHeld(lease *coordinationv1.Lease) error {
 	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
@@ -98,10 +116,19 @@ func (l *lock) checkHeld(lease *coordinationv1.Lease) error {
 		return errors.New("it was deleted and created again")
 	case holder != l.lease.cfg.Identity:
 		return fmt.Errorf("it is held by %q", holder)
+	case l.older(lease), !l.wrote(lease) && lease.Spec.RenewTime.Before(l.seen.Spec.RenewTime):
+		return errors.New("it went back to an earlier state, as after a restore of etcd")
 	case !l.wrote(lease):
 		return fmt.Errorf("another process renews it with the same identity %q", holder)
 	}
 	return nil
+}
+
+// older reports whether the Lease that was read is older than what was written last. An unanswered renewal may be newer
+// and show an earlier time, if the clock was set back.
+func (l *lock) older(lease *coordinationv1.Lease) bool {
+	order, err := resourceversion.CompareResourceVersion(lease.ResourceVersion, l.seen.ResourceVersion)
+	return err == nil && order < 0
 }
 
 // checkLabels returns why the Lease that was read never will be ours: somebody holds it for another purpose. Labels that were
@@ -120,7 +147,7 @@ func (l *lock) checkLabels(lease *coordinationv1.Lease) error {
 	return nil
 }
 
-// wrote tells whether the renewal in the Lease is one of this process.
+// wrote reports whether the renewal in the Lease is one of this process.
 func (l *lock) wrote(lease *coordinationv1.Lease) bool {
 	return lease.Spec.RenewTime != nil && slices.ContainsFunc(l.renewals, func(t metav1.MicroTime) bool {
 		return t.Equal(lease.Spec.RenewTime)
@@ -154,6 +181,8 @@ func (l *lock) logFailure(elector context.Context, err error) {
 
 // Create creates the Lease, unless it was ours once.
 func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.held {
 		return l.lease.lose(errors.New("it was deleted"))
 	}
@@ -165,12 +194,87 @@ func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRec
 
 // Update acquires or renews the Lease, if it has not changed since it was last seen.
 func (l *lock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.seen == nil {
 		return errors.New("the Lease was not read before it is written")
+	}
+	if err := l.healthy(); err != nil {
+		return err
 	}
 	return l.write(ctx, l.seen.DeepCopy(), record, func(ctx context.Context, lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
 		return l.client.Update(ctx, lease, metav1.UpdateOptions{})
 	})
+}
+
+// healthy returns why the Lease that is held is not renewed.
+func (l *lock) healthy() error {
+	if l.lease.cfg.Healthy == nil || !l.held {
+		return nil
+	}
+	before := l.unhealthy
+	l.unhealthy = l.lease.cfg.Healthy()
+	switch {
+	case l.unhealthy != nil && (before == nil || before.Error() != l.unhealthy.Error()):
+		l.logger.Error(l.unhealthy, "Lease not renewed, because the process is not healthy", "remaining", l.lease.remaining())
+	case l.unhealthy == nil && before != nil:
+		l.logger.Info("The process is healthy again, renewing the Lease")
+	}
+	return l.unhealthy
+}
+
+// notRenewed returns why the Lease was not renewed.
+func (l *lock) notRenewed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := fmt.Errorf("not renewed for %s", l.lease.cfg.RenewDeadline)
+	if l.unhealthy != nil {
+		err = fmt.Errorf("%w, because the process is not healthy: %w", err, l.unhealthy)
+	}
+	return err
+}
+
+// annotate writes the annotations and leaves everything else as it is.
+func (l *lock) annotate(ctx context.Context) (map[string]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// Renewals wait for this, so it must leave them time.
+	ctx, cancel := context.WithTimeout(ctx, min(l.lease.cfg.attemptTimeout()/2, l.lease.left()))
+	defer cancel()
+	for {
+		if !l.held || !l.lease.Valid() {
+			return nil, fmt.Errorf("write the annotations: %w", ErrNotHeld)
+		}
+		lease := l.seen.DeepCopy()
+		annotations := l.setMetadata(lease)
+		written, err := l.client.Update(ctx, lease, metav1.UpdateOptions{})
+		if err == nil {
+			l.seen = written
+			return annotations, nil
+		}
+		l.lease.metrics.failed()
+		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("write the annotations: %w", err)
+		}
+		if _, err := l.read(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// setMetadata sets labels and annotations, and returns the annotations.
+func (l *lock) setMetadata(lease *coordinationv1.Lease) map[string]string {
+	for key, value := range l.lease.cfg.Labels {
+		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
+	}
+	if l.lease.cfg.Annotations == nil {
+		return nil
+	}
+	annotations := l.lease.cfg.Annotations()
+	for key, value := range annotations {
+		metav1.SetMetaDataAnnotation(&lease.ObjectMeta, key, value)
+	}
+	return annotations
 }
 
 func (l *lock) write(
@@ -187,9 +291,7 @@ func (l *lock) write(
 	// would notice that second write, but the deadline would count from it.
 	record.RenewTime = metav1.Time{Time: l.nextRenewal(lease)}
 	lease.Spec = resourcelock.LeaderElectionRecordToLeaseSpec(&record)
-	for key, value := range l.lease.cfg.Labels {
-		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
-	}
+	l.setMetadata(lease)
 	renewal := *lease.Spec.RenewTime
 	if len(l.renewals) == maxRenewals {
 		l.renewals = slices.Delete(l.renewals, 0, 1)
@@ -209,7 +311,7 @@ func (l *lock) write(
 		l.lease.metrics.transition("held")
 	}
 	l.seen, l.held, l.renewals = written, true, []metav1.MicroTime{renewal}
-	l.lease.renewed(sent)
+	l.lease.renewed(sent, written.UID)
 	return nil
 }
 
@@ -228,6 +330,8 @@ func (l *lock) release(ctx context.Context) {
 	if len(l.renewals) == 0 {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, min(l.lease.cfg.attemptTimeout(), releaseTimeout))
 	defer cancel()
 	for {
