@@ -172,5 +172,9 @@ func short(err error) error {
 
 type shortError struct{ error }
 
-func (e shortError) Error() string { return e.error.Error()[:maxErrorLength] + "…" }
+// Error leaves out the middle: at the end it says what went wrong.
+func (e shortError) Error() string {
+	text := e.error.Error()
+	return text[:maxErrorLength/2] + "…" + text[len(text)-maxErrorLength/2:]
+}
 func (e shortError) Unwrap() error { return e.error }

@@ -38,7 +38,7 @@ const (
 	ignore verdict = iota
 	add
 	update
-	move // it is known, and has gone to a slot that is not owned
+	move // it is known, and has gone to a slot where it is not shown
 )
 
 // shown returns the version up to which everything in the owned slot has been shown.
@@ -85,15 +85,14 @@ func (s *state) put(i item) verdict {
 	switch {
 	case known && i.version != 0 && i.version <= k.version:
 		return ignore
-	case known && !s.owned.Has(i.slot):
-		delete(s.known, i.key)
-		return move
-	case !s.owned.Has(i.slot):
-		return ignore
-	case i.version != 0 && i.version <= s.floor[i.slot]:
-		return ignore // what was read is newer; perhaps the object has been deleted since
+	case s.owned.Has(i.slot) && (i.version == 0 || i.version > s.floor[i.slot]):
+		return s.show(i)
+	case !known:
+		return ignore // not owned, or older than what was read of its slot: perhaps it has been deleted since
 	}
-	return s.show(i)
+	// Somebody gave it another slot, where it is not shown.
+	delete(s.known, i.key)
+	return move
 }
 
 // remove decides about an object that the watch reports as deleted. Its slot does not matter: with another label by now, it
