@@ -366,7 +366,6 @@ func (r *modelRun) explore() int {
 }
 
 func TestModel(t *testing.T) {
-	// Run once with more: writes 4, sets 4, ends 1. It takes minutes, and gigabytes.
 	for name, b := range map[string]bounds{
 		"writes": {writes: 4, sets: 1, ends: 1},
 		"sets":   {writes: 3, sets: 3, ends: 0},
