@@ -16,6 +16,10 @@ const jump = 1 << 32
 //
 // It is Settle, which says what may be done, and Plan, which does what is wanted.
 func Next(t Table, v View) (Table, bool) {
+	if highest, _ := lost(t, v); highest == MaxRevision {
+		// Shards take nothing but rising revisions, so no table can follow.
+		return t, false
+	}
 	settled, free := Settle(t, v)
 	if settled.Founding {
 		return settled, settled.Revision != t.Revision
@@ -32,7 +36,7 @@ func Next(t Table, v View) (Table, bool) {
 // rises only with a founding table.
 func Settle(t Table, v View) (settled Table, free Slots) {
 	if highest, lost := lost(t, v); lost {
-		return Table{Ring: v.Ring, Revision: highest + jump, Founding: true}, Slots{}
+		return Table{Ring: v.Ring, Revision: min(highest, MaxRevision-jump) + jump, Founding: true}, Slots{}
 	}
 	if t.Founding {
 		rows, answered := founded(t, v)
@@ -84,19 +88,21 @@ func founded(t Table, v View) (rows []Row, answered bool) {
 	return rows, true
 }
 
-// taken returns the rows without those whose Lease is gone (H3), if somebody can take their slots (H5), and without the slots that
-// their shards have released (H2).
+// taken returns the rows without those whose Lease is gone (H3), and without the slots that their shards have released (H2). If
+// nobody can take slots, they stay where they are (H5).
 func taken(t Table, v View) []Row {
+	if len(v.takers()) == 0 {
+		return t.Rows
+	}
 	leases := byUID(v.Leases)
-	someone := len(v.takers()) > 0
 	var rows []Row
 	for _, row := range t.Rows {
 		l, known := leases[row.Lease]
 		switch {
 		case !known:
-		case l.Gone && someone:
+		case l.Gone:
 			continue
-		case !l.Gone && l.Holds.Revision >= max(1, row.Since):
+		case l.Holds.Revision >= max(1, row.Since):
 			released := row.Releasing.Minus(l.Holds.Slots)
 			row.Slots, row.Releasing = row.Slots.Minus(released), row.Releasing.Minus(released)
 		}

@@ -13,6 +13,8 @@ func Plan(settled, before Table, free Slots, v View) Table {
 	p := newPlan(settled, v)
 	if p.takers > 0 {
 		p.give(free, heirs(before, settled))
+		// Who has got an odd slot keeps it.
+		setQuotas(p.members, v.universe().Len())
 		p.ask(next.Revision)
 	}
 	for _, s := range p.shares {
@@ -49,8 +51,9 @@ func (s *share) missing() int { return max(0, s.quota-s.row.Slots.Len()) }
 func (s *share) excess() int { return max(0, s.row.Slots.Len()-s.quota) }
 
 type plan struct {
-	shares []*share
-	takers int
+	shares  []*share
+	members []*share
+	takers  int
 }
 
 // newPlan returns what each Lease has, and the quotas of the members. Those that are marked count: a shard that is silent for a
@@ -72,17 +75,16 @@ func newPlan(t Table, v View) *plan {
 	slices.SortFunc(p.shares, func(a, b *share) int {
 		return cmp.Or(cmp.Compare(a.row.Name, b.row.Name), cmp.Compare(a.row.Lease, b.row.Lease))
 	})
-	var members []*share
 	for _, s := range p.shares {
 		s.seed, s.weight = seed(s.row.Name), max(1, min(s.lease.Weight, MaxWeight))
 		if s.known && s.lease.Member && !s.lease.Gone {
-			members = append(members, s)
+			p.members = append(p.members, s)
 		}
 		if s.taker() {
 			p.takers++
 		}
 	}
-	setQuotas(members, v.universe().Len())
+	setQuotas(p.members, v.universe().Len())
 	return p
 }
 
@@ -90,7 +92,8 @@ func newPlan(t Table, v View) *plan {
 const MaxWeight = 1 << 20
 
 // setQuotas divides n slots by weight. What is left after rounding down goes, one each, to those that have more than that already,
-// so that nobody gives a slot up only because somebody else could have the odd one; then to the largest remainders.
+// so that nobody gives a slot up only because somebody else could have the odd one; then to those that miss most, so that a
+// newcomer takes over all that a leaver had; then to the largest remainders. A share without a remainder has no odd slot.
 func setQuotas(members []*share, n int) {
 	if len(members) == 0 {
 		return
@@ -107,7 +110,10 @@ func setQuotas(members []*share, n int) {
 	order := slices.Clone(members)
 	slices.SortStableFunc(order, func(a, b *share) int {
 		return cmp.Or(
-			-compareBool(a.excess() > 0 && remainder(a) > 0, b.excess() > 0 && remainder(b) > 0),
+			-compareBool(remainder(a) > 0, remainder(b) > 0),
+			-compareBool(a.excess() > 0, b.excess() > 0),
+			-compareBool(a.taker(), b.taker()),
+			cmp.Compare(b.missing(), a.missing()),
 			cmp.Compare(remainder(b), remainder(a)),
 		)
 	})
