@@ -306,6 +306,7 @@ func TestEnds(t *testing.T) {
 				s.put(configMap("a", 1))
 				s.remove("b")
 				time.Sleep(20 * time.Second)
+				synctest.Wait()
 				if n := len(s.lists) - lists; n != test.lists {
 					t.Errorf("listed %d times", n)
 				}
