@@ -39,6 +39,11 @@ type InformerOptions struct {
 //
 // Handlers are not told of a delete when an object only went to another shard.
 func NewInformer[L runtime.Object](r *Resource, c Client[L], o InformerOptions) cache.SharedIndexInformer {
+	if r.shard.standalone {
+		i := standaloneInformer(c, o)
+		r.use(standaloneAdapter{i}, nil)
+		return i
+	}
 	i := source.New(c, source.Options{
 		Ring: r.shard.cfg.Ring, ResyncPeriod: o.ResyncPeriod, Indexers: o.Indexers, Identifier: o.Identifier,
 		TweakListOptions: o.TweakListOptions, OnShow: r.onShow,

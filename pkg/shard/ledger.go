@@ -128,6 +128,30 @@ func (l *ledger) request(slot int) (ended func(until time.Time)) {
 	}
 }
 
+// sit begins with an empty seat for a Lease.
+func (l *ledger) sit(name, lease string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seat = ring.Seat{Name: name, Lease: lease}
+}
+
+// seated returns the seat.
+func (l *ledger) seated() ring.Seat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seat
+}
+
+// partition notes what the ring keeps objects together by. It returns false if that has changed.
+func (l *ledger) partition(by v1alpha1.PartitionBy) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by == "" {
+		l.by = by
+	}
+	return l.by == by
+}
+
 // see takes notice of a table. What is not the shard's own any more is closed. It returns the seat.
 func (l *ledger) see(ringUID string, t *ring.Table) ring.Seat {
 	l.mu.Lock()
@@ -230,4 +254,18 @@ func (l *ledger) partitionBy() v1alpha1.PartitionBy {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.by
+}
+
+// releasing reports whether slots are given up at the moment.
+func (l *ledger) releasing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.gained.Minus(l.seat.Own()).Empty()
+}
+
+// unfinished returns the slots that something is under way in.
+func (l *ledger) unfinished() ring.Slots {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.work.set.Union(l.requests.set)
 }

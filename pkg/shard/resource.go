@@ -13,6 +13,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // A Resource is a main or a controlled resource of the ring. Its methods may be called concurrently.
@@ -118,8 +119,11 @@ func (r *Resource) refused(ctx context.Context, slot int, obj metav1.Object) {
 // Synced reports whether work on the object may begin: its slot is the shard's, and the objects that it controls are in the
 // informers.
 func (r *Resource) Synced(namespace, name string) bool {
-	return r.shard.ledger.isOpen(ring.Slot(r.key(namespace, name)))
+	return r.shard.ledger.isOpen(r.Slot(namespace, name))
 }
+
+// Slot returns the slot of an object of a main resource.
+func (r *Resource) Slot(namespace, name string) int { return ring.Slot(r.key(namespace, name)) }
 
 // key returns the partition key of an object of a main resource.
 func (r *Resource) key(namespace, name string) string {
@@ -134,7 +138,7 @@ func (r *Resource) slot(obj metav1.Object) (int, bool) {
 	for range maxDepth {
 		if r.main {
 			r.learn(obj.GetNamespace())
-			return ring.Slot(r.key(obj.GetNamespace(), obj.GetName())), true
+			return r.Slot(obj.GetNamespace(), obj.GetName()), true
 		}
 		ref := metav1.GetControllerOfNoCopy(obj)
 		if ref == nil {
@@ -154,9 +158,11 @@ func (r *Resource) slot(obj metav1.Object) (int, bool) {
 			case scopeCluster:
 				namespace = ""
 			case scopeUnknown:
-				return -1, false
+				if !r.shard.standalone {
+					return -1, false
+				}
 			}
-			return ring.Slot(owner.key(namespace, ref.Name)), true
+			return owner.Slot(namespace, ref.Name), true
 		}
 		if obj = owner.find(obj.GetNamespace(), ref.Name); obj == nil {
 			return -1, false
@@ -178,8 +184,14 @@ func (r *Resource) use(i informer, probe func(context.Context) error) {
 
 // onShow looks at an object that an informer is about to show.
 func (r *Resource) onShow(obj metav1.Object) {
-	if r.main {
-		r.learn(obj.GetNamespace())
+	if !r.main {
+		return
+	}
+	r.learn(obj.GetNamespace())
+	if slot, ok := wire.Slot(obj.GetLabels(), r.shard.cfg.Ring); ok && slot != r.Slot(obj.GetNamespace(), obj.GetName()) {
+		// Begin refuses it, unless both slots are the shard's. The sharder corrects the label.
+		r.shard.metrics.misplaced(r.kind.String())
+		klog.V(2).InfoS("An object has the label of a slot that is not its own", "kind", r.kind.String(), "object", klog.KObj(obj), "slot", slot)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 
+	shardingv1alpha1client "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -22,12 +22,18 @@ import (
 type Shard struct {
 	cfg    Config
 	lease  *lease.Lease
+	rings  shardingv1alpha1client.ClusterRingInterface
 	ledger *ledger
+	// metrics is not changed after New.
+	metrics metrics
+	// standalone is set by package shardtest: the shard has slots without a Lease and a table.
+	standalone bool
 
 	mu        sync.Mutex
 	resources map[schema.GroupKind]*Resource // not changed once Run was called
 	problems  []error                        // for Run
 	told      map[string]bool
+	unproved  error // why it is not known that informers can list
 }
 
 // New returns a Shard that holds nothing yet. It does no requests. The error names everything that is wrong with the config.
@@ -41,12 +47,18 @@ func New(cfg Config) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shard{cfg: cfg, resources: map[schema.GroupKind]*Resource{}, told: map[string]bool{}}
+	s := &Shard{cfg: cfg, resources: map[schema.GroupKind]*Resource{}, told: map[string]bool{}, unproved: errProbing}
+	if s.rings, err = ringClient(cfg.RESTConfig); err != nil {
+		return nil, err
+	}
 	s.ledger = newLedger(s.Valid, s.unbegun)
 	leaseCfg := cfg.leaseConfig(client)
 	leaseCfg.Annotations, leaseCfg.Healthy, leaseCfg.Requests = s.annotations, s.healthy, s.request
 	if s.lease, err = lease.New(leaseCfg); err != nil {
 		return nil, err
+	}
+	if err := s.metrics.register(cfg.Registerer, cfg.Ring, s.ledger); err != nil {
+		return nil, fmt.Errorf("register the metrics of the shard: %w", err)
 	}
 	return s, nil
 }
@@ -87,21 +99,10 @@ func (s *Shard) LabelChild(child, owner metav1.Object) {
 }
 
 // Valid reports whether the shard holds its Lease and may act.
-func (s *Shard) Valid() bool { return s.lease.Valid() }
+func (s *Shard) Valid() bool { return s.standalone || s.lease.Valid() }
 
 // Deadline returns when the Lease runs out unless it is renewed before. It is zero if the Lease was never held.
 func (s *Shard) Deadline() time.Time { return s.lease.Deadline() }
-
-// Run waits for the shard's Lease, calls run, and releases the Lease after run has returned and all work has ended. See
-// lease.Lease.Run: the context of run ends when ctx ends or the Lease is lost, and run must have ended all work when it
-// returns. It can be called once.
-func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) error {
-	logger := klog.FromContext(ctx).WithValues("ring", s.cfg.Ring, "shard", s.cfg.Name)
-	ctx = klog.NewContext(ctx, logger)
-	return s.lease.Run(ctx, func(ctx context.Context) error {
-		return run(context.WithValue(ctx, runKey{s}, true))
-	})
-}
 
 // annotations returns what the Lease is to show.
 func (s *Shard) annotations() map[string]string {
@@ -110,14 +111,6 @@ func (s *Shard) annotations() map[string]string {
 		annotations[wire.AnnotationHolds] = wire.FormatHolds(word)
 	}
 	return annotations
-}
-
-// healthy returns why the Lease is not renewed.
-func (s *Shard) healthy() error {
-	if s.cfg.Healthy == nil {
-		return nil
-	}
-	return s.cfg.Healthy()
 }
 
 // request is called by the fence.

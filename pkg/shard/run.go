@@ -1,0 +1,159 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+const (
+	// probeHead is how long informers are waited for before the Lease is acquired. One that can list has answered by then,
+	// and the Lease is renewed at once.
+	probeHead = 2 * time.Second
+	// unfinishedAfter is when the log tells that the end of work is waited for.
+	unfinishedAfter = time.Second
+)
+
+// Run waits for the shard's Lease, calls run, and releases the Lease after run has returned and all work has ended. See
+// lease.Lease.Run: the context of run ends when ctx ends or the Lease is lost, and run must have ended all work when it
+// returns. It can be called once.
+//
+// The Lease is not renewed, and so is lost, as long as a resource cannot be listed. It is an error if a resource has no
+// informer: InformerFor of a factory returns the one that exists, if somebody asked for it before.
+func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) error {
+	if s.standalone {
+		return run(ctx)
+	}
+	if err := s.complete(); err != nil {
+		return err
+	}
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("ring", s.cfg.Ring, "shard", s.cfg.Name))
+	probing, stop := context.WithCancel(ctx)
+	var probe sync.WaitGroup
+	probed := make(chan struct{})
+	probe.Go(func() {
+		defer close(probed)
+		s.probe(probing)
+	})
+	defer probe.Wait()
+	defer stop()
+	head := time.NewTimer(probeHead)
+	defer head.Stop()
+	select {
+	case <-probed:
+	case <-head.C:
+	case <-ctx.Done():
+	}
+	return s.lease.Run(ctx, func(ctx context.Context) error { return s.work(ctx, run) })
+}
+
+// complete returns what the controller has forgotten.
+func (s *Shard) complete() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	errs := s.problems
+	for _, r := range s.resources {
+		if r.informer == nil {
+			errs = append(errs, fmt.Errorf("resource %s has no informer of this shard: make it with shard.NewInformer, before anything else asks "+
+				"the factory for an informer of that type", r.kind))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("shard %s: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// work follows the table while run works. The Lease was acquired right before.
+func (s *Shard) work(ctx context.Context, run func(context.Context) error) error {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	// It goes on after ctx has ended, as long as there is work.
+	keepCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer s.lease.AfterEnd(func(error) { stop() })()
+
+	runCtx, cancel := context.WithCancelCause(context.WithValue(ctx, runKey{s}, true))
+	defer cancel(nil)
+	k := newKeeper(s)
+	keeping.Go(func() { followRing(keepCtx, s.rings, s.cfg.Ring, k.see) })
+	keeping.Go(func() {
+		if err := k.run(keepCtx); err != nil {
+			cancel(err)
+		}
+	})
+	err := run(runCtx)
+	if cause := context.Cause(runCtx); ctx.Err() == nil && cause != nil {
+		err = errors.Join(cause, err)
+	}
+	s.finish(keepCtx)
+	return err
+}
+
+// finish waits until all work has ended, or the Lease.
+func (s *Shard) finish(ctx context.Context) {
+	ended := s.ledger.close()
+	tell := time.NewTimer(unfinishedAfter)
+	defer tell.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-tell.C:
+			klog.FromContext(ctx).Info("Waiting for the end of work and of requests without an answer before the Lease is released",
+				"slots", s.ledger.unfinished().Len())
+		}
+	}
+}
+
+// errProbing is why the Lease is not renewed right after it was acquired.
+var errProbing = errors.New("it is not known yet whether its informers can list")
+
+// probe finds out whether informers can list, and returns when they all can.
+func (s *Shard) probe(ctx context.Context) {
+	var probing sync.WaitGroup
+	for _, r := range s.resources {
+		probing.Go(func() {
+			for delay := backoff(2 * time.Second); ctx.Err() == nil; {
+				attempt, cancel := context.WithTimeout(ctx, ringTimeout)
+				err := r.probe(attempt)
+				cancel()
+				if err == nil {
+					return
+				}
+				s.setUnproved(fmt.Errorf("cannot list %s: %w", r.kind, err))
+				select {
+				case <-ctx.Done():
+				case <-time.After(delay.Step()):
+				}
+			}
+		})
+	}
+	probing.Wait()
+	if ctx.Err() == nil {
+		s.setUnproved(nil)
+	}
+}
+
+func (s *Shard) setUnproved(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unproved = err
+}
+
+// healthy returns why the Lease is not renewed.
+func (s *Shard) healthy() error {
+	s.mu.Lock()
+	unproved := s.unproved
+	s.mu.Unlock()
+	if unproved != nil || s.cfg.Healthy == nil {
+		return unproved
+	}
+	return s.cfg.Healthy()
+}
