@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,7 +19,11 @@ func ReadTable(t *v1alpha1.Table) (*ring.Table, error) {
 	if t.Revision < 1 || t.Revision > MaxRevision {
 		return nil, fmt.Errorf("table: revision %d is not between 1 and %d", t.Revision, int64(MaxRevision))
 	}
+	if t.Founding && len(t.Shards) > 0 {
+		return nil, errors.New("table: a founding one has no shards")
+	}
 	var taken ring.Slots
+	seen := map[types.UID]bool{}
 	for _, s := range t.Shards {
 		row := ring.Row{Name: s.Name, Lease: string(s.Lease), Since: s.Since}
 		var err error
@@ -34,6 +39,13 @@ func ReadTable(t *v1alpha1.Table) (*ring.Table, error) {
 		if other := row.Releasing.Minus(row.Slots); !other.Empty() {
 			return nil, fmt.Errorf("table: shard %.63q: is to release slots %.40s, which it does not have", s.Name, other.String())
 		}
+		switch {
+		case s.Name == "" || s.Lease == "" || seen[s.Lease]:
+			return nil, fmt.Errorf("table: shard %.63q: without a name or a Lease, or twice", s.Name)
+		case row.Since < 0 || row.Since > t.Revision || row.Since == 0 && !row.Releasing.Empty():
+			return nil, fmt.Errorf("table: shard %.63q: since %d is not a revision up to %d", s.Name, row.Since, t.Revision)
+		}
+		seen[s.Lease] = true
 		taken = taken.Union(row.Slots)
 		out.Rows = append(out.Rows, row)
 	}
