@@ -6,6 +6,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // Key returns the partition key of a main object, "group/Kind/namespace/name". The group is empty for the core group and the
@@ -13,6 +15,15 @@ import (
 // different keys. An object that was deleted and created again has its old key.
 func Key(gk schema.GroupKind, namespace, name string) string {
 	return gk.Group + "/" + gk.Kind + "/" + namespace + "/" + name
+}
+
+// KeyBy returns the partition key of a main object in a ring with this spec.partitionBy. With Namespace it is the namespace
+// alone; a cluster-scoped object, which has none, keeps its own key.
+func KeyBy(by v1alpha1.PartitionBy, gk schema.GroupKind, namespace, name string) string {
+	if by == v1alpha1.PartitionByNamespace && namespace != "" {
+		return namespace
+	}
+	return Key(gk, namespace, name)
 }
 
 // ControllerKey returns the partition key of a controlled object: the key of its controller. ref is the object's controller

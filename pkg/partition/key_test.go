@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
 )
 
@@ -29,6 +30,27 @@ func TestKey(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := partition.Key(tt.gk, tt.namespace, tt.name); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestKeyBy(t *testing.T) {
+	gk := schema.GroupKind{Group: "example.com", Kind: "Foo"}
+	tests := map[string]struct {
+		by        v1alpha1.PartitionBy
+		namespace string
+		want      string
+	}{
+		"object":                    {v1alpha1.PartitionByObject, "default", "example.com/Foo/default/web"},
+		"default":                   {"", "default", "example.com/Foo/default/web"},
+		"namespace":                 {v1alpha1.PartitionByNamespace, "default", "default"},
+		"namespace, cluster-scoped": {v1alpha1.PartitionByNamespace, "", "example.com/Foo//web"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := partition.KeyBy(tt.by, gk, tt.namespace, "web"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

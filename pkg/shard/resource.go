@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -127,10 +126,7 @@ func (r *Resource) Slot(namespace, name string) int { return ring.Slot(r.key(nam
 
 // key returns the partition key of an object of a main resource.
 func (r *Resource) key(namespace, name string) string {
-	if r.shard.ledger.partitionBy() == v1alpha1.PartitionByNamespace {
-		return namespace
-	}
-	return partition.Key(r.kind, namespace, name)
+	return partition.KeyBy(r.shard.ledger.partitionBy(), r.kind, namespace, name)
 }
 
 // slot returns the slot of an object, and false with -1 if it is not known.

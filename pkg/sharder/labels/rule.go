@@ -139,11 +139,7 @@ func (r *Rule) root(main resources.Resource, namespace, name string) Answer {
 			return Answer{Kind: Outside}
 		}
 	}
-	key := partition.Key(main.GroupKind(), namespace, name)
-	if r.PartitionBy == v1alpha1.PartitionByNamespace && namespace != "" {
-		key = namespace
-	}
-	return Answer{Kind: Inside, Slot: ring.Slot(key)}
+	return Answer{Kind: Inside, Slot: ring.Slot(partition.KeyBy(r.PartitionBy, main.GroupKind(), namespace, name))}
 }
 
 // namespaceOf returns the namespace of an object of the resource that another object in the namespace refers to. The request
