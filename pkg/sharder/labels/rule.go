@@ -17,8 +17,10 @@ import (
 
 // Rule says what the labels of a ring's objects should be. It is never changed.
 type Rule struct {
-	// Ring is the name of the ring.
+	// Ring is the name of the ring, UID and Generation are those of the object that the rule is made from.
 	Ring        string
+	UID         types.UID
+	Generation  int64
 	PartitionBy v1alpha1.PartitionBy
 	Main        []Main
 	// Inside reports whether objects in the namespace belong to the ring. known is false if the namespace has not been

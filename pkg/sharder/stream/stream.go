@@ -41,15 +41,32 @@ var errBroken = errors.New("the stream ended before all objects had come")
 
 // Lister reads metadata. It is safe for concurrent use.
 type Lister struct {
-	client metadata.Interface
+	client    metadata.Interface
+	namespace string
+	refusals  *refusals
+}
 
+// refusals are the resources that the API server refused to stream, and since when. Listers for other namespaces share it.
+type refusals struct {
 	mu      sync.Mutex
 	refused map[schema.GroupVersionResource]time.Time
 }
 
 // NewLister returns a Lister that uses the client.
 func NewLister(client metadata.Interface) *Lister {
-	return &Lister{client: client, refused: map[schema.GroupVersionResource]time.Time{}}
+	return &Lister{client: client, refusals: &refusals{refused: map[schema.GroupVersionResource]time.Time{}}}
+}
+
+// In returns a Lister of the objects in one namespace, of all objects if it is empty.
+func (l *Lister) In(namespace string) *Lister {
+	return &Lister{client: l.client, namespace: namespace, refusals: l.refusals}
+}
+
+func (l *Lister) resource(resource schema.GroupVersionResource) metadata.ResourceInterface {
+	if l.namespace == "" {
+		return l.client.Resource(resource)
+	}
+	return l.client.Resource(resource).Namespace(l.namespace)
 }
 
 // Do is called for each object. An error ends the reading and is returned from it.
@@ -80,7 +97,7 @@ func (l *Lister) Pages(ctx context.Context, resource schema.GroupVersionResource
 	// Without resourceVersion the list is as new as the call, and with a resourceVersion of 0 the limit would not count.
 	opts := metav1.ListOptions{LabelSelector: selector.String(), Limit: PageSize}
 	for {
-		list, err := l.client.Resource(resource).List(ctx, opts)
+		list, err := l.resource(resource).List(ctx, opts)
 		if err != nil {
 			return fmt.Errorf("list %s: %w", resource.GroupResource(), err)
 		}
@@ -136,7 +153,7 @@ func (l *Lister) stream(ctx context.Context, resource schema.GroupVersionResourc
 
 // Watch opens a stream: every object that matches, a mark, and then all changes. The watch ends when the server or ctx ends it.
 func (l *Lister) Watch(ctx context.Context, resource schema.GroupVersionResource, selector labels.Selector) (watch.Interface, error) {
-	w, err := l.client.Resource(resource).Watch(ctx, metav1.ListOptions{
+	w, err := l.resource(resource).Watch(ctx, metav1.ListOptions{
 		LabelSelector:        selector.String(),
 		SendInitialEvents:    ptr.To(true),
 		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
@@ -150,6 +167,30 @@ func (l *Lister) Watch(ctx context.Context, resource schema.GroupVersionResource
 	}
 	return w, nil
 }
+
+// Now returns the present resourceVersion of the resource, from which Changes goes on.
+func (l *Lister) Now(ctx context.Context, resource schema.GroupVersionResource) (string, error) {
+	list, err := l.resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return "", fmt.Errorf("list %s: %w", resource.GroupResource(), err)
+	}
+	return list.ResourceVersion, nil
+}
+
+// Changes opens a watch of what changes after the resourceVersion. An error for which IsExpired is true, also one in the
+// watch, says that the server no longer knows all of it.
+func (l *Lister) Changes(ctx context.Context, resource schema.GroupVersionResource, selector labels.Selector, resourceVersion string) (watch.Interface, error) {
+	w, err := l.resource(resource).Watch(ctx, metav1.ListOptions{
+		LabelSelector: selector.String(), ResourceVersion: resourceVersion, AllowWatchBookmarks: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", resource.GroupResource(), err)
+	}
+	return w, nil
+}
+
+// IsExpired reports whether the server no longer knows what happened since a resourceVersion.
+func IsExpired(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
 
 // Decode returns the object of an event, or nil if it was deleted or is none. end says that the event marks the end of the
 // objects that existed when the stream was opened.
@@ -176,20 +217,20 @@ func Decode(resource schema.GroupVersionResource, event watch.Event) (object *me
 }
 
 func (l *Lister) streams(resource schema.GroupVersionResource) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	since, refused := l.refused[resource]
+	l.refusals.mu.Lock()
+	defer l.refusals.mu.Unlock()
+	since, refused := l.refusals.refused[resource]
 	if refused && time.Since(since) > refusalHolds {
-		delete(l.refused, resource)
+		delete(l.refusals.refused, resource)
 		refused = false
 	}
 	return !refused
 }
 
 func (l *Lister) refuse(resource schema.GroupVersionResource) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refused[resource] = time.Now()
+	l.refusals.mu.Lock()
+	defer l.refusals.mu.Unlock()
+	l.refusals.refused[resource] = time.Now()
 }
 
 // IsRefused says that Watch failed because the server does not stream the resource.

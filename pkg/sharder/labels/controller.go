@@ -1,0 +1,210 @@
+package labels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/stream"
+)
+
+// Rules are the rules of all rings that this replica knows.
+type Rules interface {
+	// List returns a new map.
+	List() map[string]*Rule
+	// Subscribe calls f after changes, until stop is called. f does not block.
+	Subscribe(f func(ring string)) (stop func())
+}
+
+// Config configures a Controller.
+type Config struct {
+	// Metadata reads, watches and patches the objects of all rings. Required. It needs no fence: what is written is right
+	// whoever writes it.
+	Metadata metadata.Interface
+	// Rules is required.
+	Rules Rules
+	// Lead says that the Controller is that of the leader, made for a term. Each replica runs one without Lead all the time,
+	// and one with Lead during its terms.
+	Lead bool
+	// Namespaces is an informer. It must be running, and is required with Lead.
+	Namespaces cache.SharedIndexInformer
+	// Board takes the condition ObjectsLabelled. Required with Lead.
+	Board *findings.Board
+	// Metrics is required.
+	Metrics *Metrics
+	// Delay is how long a birth is left to the leader by a Controller without Lead, 1 s by default.
+	Delay time.Duration
+	// AuditInterval is the time between two audits if nothing brings one forward, 5 min by default.
+	AuditInterval time.Duration
+	// Writers is how many requests there may be under way for each resource of a ring, 8 by default.
+	Writers int
+}
+
+// Controller keeps the labels of all rings.
+type Controller struct {
+	cfg     Config
+	lister  *stream.Lister
+	changed chan struct{}
+
+	mu       sync.Mutex
+	running  map[string]*running // by ring
+	problems map[string]error    // what could not be read, by ring
+}
+
+// running is a runner that was started.
+type running struct {
+	*runner
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// New returns a Controller.
+func New(cfg Config) (*Controller, error) {
+	if cfg.Metadata == nil || cfg.Rules == nil || cfg.Metrics == nil {
+		return nil, errors.New("labels: Metadata, Rules and Metrics are required")
+	}
+	if cfg.Lead && (cfg.Namespaces == nil || cfg.Board == nil) {
+		return nil, errors.New("labels: Namespaces and Board are required to lead")
+	}
+	if cfg.Delay <= 0 {
+		cfg.Delay = time.Second
+	}
+	if cfg.AuditInterval <= 0 {
+		cfg.AuditInterval = 5 * time.Minute
+	}
+	if cfg.Writers <= 0 {
+		cfg.Writers = 8
+	}
+	return &Controller{
+		cfg: cfg, lister: stream.NewLister(cfg.Metadata), changed: make(chan struct{}, 1),
+		running: map[string]*running{}, problems: map[string]error{},
+	}, nil
+}
+
+// Run keeps labels until ctx ends. It must be called once.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "labels"))
+	defer c.cfg.Rules.Subscribe(func(string) {
+		select {
+		case c.changed <- struct{}{}:
+		default:
+		}
+	})()
+	if c.cfg.Lead {
+		stop, err := c.watchNamespaces()
+		if err != nil {
+			return fmt.Errorf("watch namespaces for labels: %w", err)
+		}
+		defer stop()
+	}
+	defer c.keep(nil)
+	for {
+		rules := c.cfg.Rules.List()
+		c.keep(rules)
+		c.start(ctx, rules)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.changed:
+		}
+	}
+}
+
+// keep stops the runners whose ring is gone or has changed, and waits until they have ended.
+func (c *Controller) keep(rules map[string]*Rule) {
+	c.mu.Lock()
+	ending := maps.Clone(c.running)
+	maps.DeleteFunc(ending, func(ring string, r *running) bool { return rules[ring] != nil && r.rule.same(rules[ring]) })
+	for ring := range ending {
+		delete(c.running, ring)
+		delete(c.problems, ring)
+	}
+	c.mu.Unlock()
+	for _, r := range ending {
+		r.cancel()
+	}
+	for ring, r := range ending {
+		<-r.done
+		for _, w := range r.watches {
+			w.up.Set(0)
+		}
+		if rules[ring] == nil && c.cfg.Lead {
+			c.cfg.Metrics.stuck.DeleteLabelValues(ring)
+			c.cfg.Metrics.auditSeconds.DeleteLabelValues(ring)
+		}
+	}
+}
+
+func (c *Controller) start(ctx context.Context, rules map[string]*Rule) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ring, rule := range rules {
+		if c.running[ring] != nil {
+			continue
+		}
+		c.cfg.Metrics.begin(ring)
+		ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.FromContext(ctx).WithValues("ring", ring)))
+		r := &running{runner: newRunner(c, rule), cancel: cancel, done: make(chan struct{})}
+		c.running[ring] = r
+		go func() {
+			defer close(r.done)
+			r.run(ctx)
+		}()
+	}
+}
+
+// watchNamespaces asks for an audit of each namespace whose labels change: it may have come to belong to a ring, or have left
+// it. One that is new has no objects.
+func (c *Controller) watchNamespaces() (stop func(), err error) {
+	handle, err := c.cfg.Namespaces.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(*corev1.Namespace)
+			is, ok2 := after.(*corev1.Namespace)
+			if !ok1 || !ok2 || maps.Equal(was.Labels, is.Labels) {
+				return
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, r := range c.running {
+				r.schedule.request(is.Name, 0)
+			}
+		},
+	})
+	return func() { _ = c.cfg.Namespaces.RemoveEventHandler(handle) }, err
+}
+
+// Missed asks for an early audit of a ring, because something may have been missed.
+func (c *Controller) Missed(ring string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.running[ring]; r != nil {
+		r.schedule.request("", missedDelay)
+	}
+}
+
+func (c *Controller) setUnread(ring string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problems[ring] = err
+}
+
+func (c *Controller) unread(ring string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.problems[ring]
+}
+
+// same reports whether the rules say the same about every object. Inside is taken to follow from the generation.
+func (r *Rule) same(o *Rule) bool {
+	return r.UID == o.UID && r.Generation == o.Generation && r.PartitionBy == o.PartitionBy && reflect.DeepEqual(r.Main, o.Main)
+}

@@ -1,0 +1,200 @@
+package labels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/lru"
+
+	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+const (
+	// rememberedOwners is how many labels of controlled objects are remembered for grandchildren.
+	rememberedOwners = 8192
+	// maxDepth is how many generations are followed from an object to its root.
+	maxDepth = 8
+)
+
+var errDepth = errors.New("the object's owners own each other, or there are too many generations")
+
+// runner keeps the labels of one ring, as its spec was when it was made.
+type runner struct {
+	cfg    Config
+	name   string
+	label  string
+	rule   *Rule
+	shared *Controller
+
+	menders  map[resources.Resource]*mender
+	watches  []*changes
+	schedule *schedule
+	owners   *lru.Cache // labels of controlled objects by UID
+	first    time.Time  // begin of the first audit
+}
+
+// wanted is what a label should be.
+type wanted struct {
+	value string
+	// known is false if the namespace has not been seen yet.
+	known bool
+	// keep says that the label is as it should be.
+	keep bool
+}
+
+func newRunner(c *Controller, rule *Rule) *runner {
+	r := &runner{
+		cfg: c.cfg, shared: c, name: rule.Ring, label: wire.SlotLabel(rule.Ring), rule: rule, menders: map[resources.Resource]*mender{},
+		schedule: newSchedule(), owners: lru.New(rememberedOwners),
+	}
+	purpose := "late_births"
+	if c.cfg.Lead {
+		purpose = "births"
+	}
+	for _, m := range rule.Main {
+		r.menders[m.Resource] = newMender(r, m.Resource)
+		r.watch(m.Resource, wire.UnlabelledSelector(r.name), purpose, r.birth)
+	}
+	if !c.cfg.Lead {
+		return r
+	}
+	for _, controlled := range rule.Controlled() {
+		r.menders[controlled] = newMender(r, controlled)
+	}
+	for resource := range r.menders {
+		r.watch(resource, labelledSelector(r.name), "changes", r.change)
+	}
+	return r
+}
+
+func labelledSelector(ring string) labels.Selector {
+	requirement, err := labels.NewRequirement(wire.SlotLabel(ring), selection.Exists, nil)
+	if err != nil {
+		return labels.Nothing() // The API server checks the names of rings.
+	}
+	return labels.NewSelector().Add(*requirement)
+}
+
+func (r *runner) watch(resource resources.Resource, selector labels.Selector, purpose string,
+	seen func(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata)) {
+	r.watches = append(r.watches, &changes{
+		lister: r.shared.lister, resource: resource, selector: selector, begun: make(chan struct{}),
+		up:     r.cfg.Metrics.watchUp.WithLabelValues(r.name, resource.GroupResource().String(), purpose),
+		missed: func() { r.schedule.request("", missedDelay) },
+		seen: func(ctx context.Context, event watch.EventType, o *metav1.PartialObjectMetadata) {
+			seen(ctx, resource, event, o)
+		},
+	})
+}
+
+// run keeps the labels until ctx ends.
+func (r *runner) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, m := range r.menders {
+		wg.Go(func() { m.run(ctx) })
+	}
+	for _, w := range r.watches {
+		wg.Go(func() { w.run(ctx) })
+	}
+	if r.cfg.Lead {
+		wg.Go(func() { r.audits(ctx) })
+		wg.Go(func() { r.report(ctx) })
+	}
+	wg.Wait()
+}
+
+// birth takes up a main object that comes to have no label. What had none before, and is only changed, was seen already, or is
+// left to the audit, which labels its children first.
+func (r *runner) birth(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata) {
+	m := r.menders[resource]
+	switch event {
+	case watch.Deleted: // or it has the label now
+		m.drop(objectOf(resource, o))
+	case watch.Added:
+		delay := r.cfg.Delay
+		if r.cfg.Lead {
+			delay = 0
+		}
+		answer := r.rule.Of(Object{Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name})
+		value, decided := answer.Label()
+		if decided && value == "" || !decided && answer.Kind != Unknown {
+			return
+		}
+		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
+	}
+}
+
+// change looks at an object that has the label.
+func (r *runner) change(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata) {
+	if event != watch.Deleted {
+		r.check(ctx, resource, o, reasonChanged)
+	}
+}
+
+// check queues the object if its label is not as it should be.
+func (r *runner) check(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata, reason string) {
+	w, err := r.wants(ctx, resource, o)
+	if err == nil && w.keep {
+		return
+	}
+	r.menders[resource].offer(ctx, objectOf(resource, o), task{value: w.value, decided: err == nil && w.known, reason: reason}, 0)
+}
+
+// wants returns what the label of an object should be. o is nil for an object that is gone.
+func (r *runner) wants(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata) (wanted, error) {
+	if o == nil {
+		return wanted{keep: true, known: true}, nil
+	}
+	answer, value, err := r.answer(ctx, resource, o, 0)
+	if err != nil || answer.Kind == Unknown {
+		return wanted{}, err
+	}
+	if answer.Kind != Inside && answer.Kind != Outside {
+		return wanted{keep: true, known: true}, nil
+	}
+	return wanted{value: value, known: true, keep: o.Labels[r.label] == value}, nil
+}
+
+// answer returns what the rule says about the root of an object.
+func (r *runner) answer(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata, depth int) (Answer, string, error) {
+	answer := r.rule.Of(Object{
+		Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name, Controller: metav1.GetControllerOfNoCopy(o),
+	})
+	if answer.Kind == Grandchild {
+		if depth == maxDepth {
+			return Answer{}, "", errDepth
+		}
+		of := answer.Owner
+		if known, ok := r.owners.Get(of.UID); ok {
+			answer = known.(Answer)
+		} else {
+			owner, err := object{resource: of.Resource, namespace: of.Namespace, name: of.Name, uid: of.UID}.read(ctx, r.cfg.Metadata)
+			if err != nil {
+				return Answer{}, "", fmt.Errorf("read the owner: %w", err)
+			}
+			if owner == nil {
+				return Answer{Kind: Foreign}, "", nil
+			}
+			if answer, _, err = r.answer(ctx, of.Resource, owner, depth+1); err != nil {
+				return Answer{}, "", err
+			}
+		}
+	}
+	value, decided := answer.Label()
+	if !r.rule.IsMain(resource.GroupResource()) {
+		if decided {
+			r.owners.Add(o.UID, answer)
+		} else {
+			r.owners.Remove(o.UID)
+		}
+	}
+	return answer, value, nil
+}
