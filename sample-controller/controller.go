@@ -22,8 +22,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
-	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned/scheme"
 	fooinformers "github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions/samplecontroller/v1alpha1"
@@ -46,14 +45,13 @@ type Config struct {
 	Foos        fooinformers.FooInformer
 	Deployments appsinformers.DeploymentInformer
 
-	// MetricsProvider makes the metrics of the queue. Optional.
-	MetricsProvider workqueue.MetricsProvider
 	// Record is written when work on a Foo begins and when it ends. Optional.
-	Record *record.Writer
+	Record *recorder
 	// WorkDuration is how much longer every sync takes, to have something to look at.
 	WorkDuration time.Duration
-	// Shard is the part of the ring that this process is. Optional: without it, the controller works on all Foos.
-	Shard *shard.Shard
+	// Shard is this process in the ring, and Resource are its Foos. Optional: without, the controller works on all Foos.
+	Shard    *shard.Shard
+	Resource *shard.Resource
 }
 
 // A Controller keeps a Deployment for every Foo.
@@ -76,18 +74,8 @@ func NewController(cfg Config) (*Controller, error) {
 		deployments: cfg.Deployments.Lister(),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](minRetryDelay, maxRetryDelay),
-			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "foos", MetricsProvider: cfg.MetricsProvider},
+			workqueue.TypedRateLimitingQueueConfig[cache.ObjectName]{Name: "foos"},
 		),
-	}
-	if c.Shard != nil {
-		err := c.Shard.Controls(shard.Controlled{
-			Informer: cfg.Deployments.Informer(),
-			Owners:   []cache.SharedIndexInformer{cfg.Foos.Informer()},
-			Patch:    func(ns string) shard.PatchFunc { return shard.Patch(cfg.KubeClient.AppsV1().Deployments(ns).Patch) },
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	// Nothing is to be done for a Foo that is deleted: its Deployment is deleted by the garbage collector.
 	_, err := cfg.Foos.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{

@@ -108,10 +108,11 @@ func (w *world) startController(s setup) (recordFile string, writes *counter, st
 		w.t.Fatal(err)
 	}
 	recordFile = filepath.Join(w.t.TempDir(), "record")
-	log, err := record.Open(recordFile, record.Worker{Holder: w.t.Name()})
+	log, err := newRecorder(recordFile, "", w.t.Name())
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(log.close)
 	kubeFactory := kubeinformers.NewSharedInformerFactoryWithOptions(kube, 0, kubeinformers.WithNamespace(w.namespace),
 		kubeinformers.WithTweakListOptions(func(options *metav1.ListOptions) {
 			if s.hideDeployments {

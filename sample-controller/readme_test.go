@@ -8,14 +8,16 @@ import (
 	"go/token"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-const shardPackage = "github.com/clusterring/clusterring/internal/old/shard"
+const shardPackage = "github.com/clusterring/clusterring/pkg/shard"
 
 // TestReadmeShowsSharding takes away what README.md says was added for sharding. What is left must be a controller that
 // compiles and knows nothing of shards.
@@ -45,27 +47,27 @@ func TestReadmeShowsSharding(t *testing.T) {
 
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, source := range sources {
-		path := filepath.Join(t.TempDir(), file)
-		if err := os.WriteFile(path, dropShardImports(t, file, source), 0o600); err != nil {
+		reverted := filepath.Join(t.TempDir(), file)
+		if err := os.WriteFile(reverted, dropUnusedImports(t, file, source), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		absolute, err := filepath.Abs(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		overlay.Replace[absolute] = path
+		overlay.Replace[absolute] = reverted
 	}
 	data, err := json.Marshal(overlay)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "overlay.json")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
+	overlayFile := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(overlayFile, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range [][]string{
-		{"go", "vet", "-overlay=" + path, "."},
-		{"go", "list", "-overlay=" + path, "-deps", "."},
+		{"go", "build", "-overlay=" + overlayFile, "-o", os.DevNull, "."},
+		{"go", "list", "-overlay=" + overlayFile, "-deps", "."},
 	} {
 		out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 		if err != nil {
@@ -102,8 +104,10 @@ func revert(t *testing.T, file, source, hunk string) string {
 	return strings.Replace(source, after.String(), before.String(), 1)
 }
 
-// dropShardImports removes the imports that sharding needs.
-func dropShardImports(t *testing.T, file, source string) []byte {
+var version = regexp.MustCompile(`^v[0-9]+$`)
+
+// dropUnusedImports removes the imports that only sharding needs.
+func dropUnusedImports(t *testing.T, file, source string) []byte {
 	t.Helper()
 	fset := token.NewFileSet()
 	parsed, err := parser.ParseFile(fset, file, source, parser.ParseComments)
@@ -115,19 +119,20 @@ func dropShardImports(t *testing.T, file, source string) []byte {
 		if !ok || imports.Tok != token.IMPORT {
 			continue
 		}
-		var kept []ast.Spec
-		for _, spec := range imports.Specs {
-			path, err := strconv.Unquote(spec.(*ast.ImportSpec).Path.Value)
+		imports.Specs = slices.DeleteFunc(imports.Specs, func(spec ast.Spec) bool {
+			imported, err := strconv.Unquote(spec.(*ast.ImportSpec).Path.Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			name := spec.(*ast.ImportSpec).Name
-			unused := name != nil && name.Name == "metav1" && !strings.Contains(source, "metav1.")
-			if path != shardPackage && !unused {
-				kept = append(kept, spec)
+			name := path.Base(imported)
+			if version.MatchString(name) {
+				name = path.Base(path.Dir(imported))
 			}
-		}
-		imports.Specs = kept
+			if alias := spec.(*ast.ImportSpec).Name; alias != nil {
+				name = alias.Name
+			}
+			return !regexp.MustCompile(`\b` + name + `\.`).MatchString(source)
+		})
 	}
 	var out strings.Builder
 	if err := format.Node(&out, fset, parsed); err != nil {

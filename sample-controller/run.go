@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
+	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	kubeinformers "k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/internal/clientmetrics"
-	"github.com/clusterring/clusterring/internal/old/shard"
-	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
+	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )
 
 // run runs the controller until ctx ends.
@@ -32,9 +33,8 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	// The Lease that is held while the controller runs, and who holds it.
-	hold, worker := leader.run, record.Worker{Holder: leader.identity}
+	hold, name, holder := leader.run, "", leader.identity
 	var s *shard.Shard // nil if not sharded
-	tweak := func(*metav1.ListOptions) {}
 	if o.sharding {
 		s, err = shard.New(shard.Config{
 			RESTConfig: config, Ring: o.ring, Name: o.shardName, Namespace: o.shardNamespace, Registerer: registry,
@@ -43,8 +43,7 @@ func run(ctx context.Context, o *options) error {
 		if err != nil {
 			return err
 		}
-		config, tweak, hold = s.RESTConfig(), s.TweakListOptions, s.Run
-		worker = record.Worker{Shard: s.Name(), Holder: s.Identity()}
+		config, hold, name, holder = s.RESTConfig(), s.Run, s.Name(), s.Identity()
 	}
 
 	kubeClient, err := kubernetes.NewForConfig(config)
@@ -55,31 +54,34 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	kubeFactory := kubeinformers.NewSharedInformerFactoryWithOptions(kubeClient, 0,
-		kubeinformers.WithNamespace(o.namespace),
-		kubeinformers.WithTweakListOptions(tweak),
-	)
-	fooFactory := externalversions.NewSharedInformerFactoryWithOptions(fooClient, 0,
-		externalversions.WithNamespace(o.namespace),
-		externalversions.WithTweakListOptions(tweak),
-	)
-
-	var log *record.Writer
-	if o.record != "" {
-		if log, err = record.Open(o.record, worker); err != nil {
-			return &flagError{"record", err}
-		}
-		defer log.Close()
+	kubeFactory := kubeinformers.NewSharedInformerFactoryWithOptions(kubeClient, 0, kubeinformers.WithNamespace(o.namespace))
+	fooFactory := externalversions.NewSharedInformerFactoryWithOptions(fooClient, 0, externalversions.WithNamespace(o.namespace))
+	var foos *shard.Resource // nil if not sharded
+	if s != nil {
+		foos = s.Resource(v1alpha1.SchemeGroupVersion.WithKind("Foo"))
+		fooFactory.InformerFor(&v1alpha1.Foo{}, func(c versioned.Interface, resync time.Duration) cache.SharedIndexInformer {
+			return shard.NewInformer(foos, c.SamplecontrollerV1alpha1().Foos(o.namespace), shard.InformerOptions{ResyncPeriod: resync})
+		})
+		deployments := s.Controlled(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+		kubeFactory.InformerFor(&appsv1.Deployment{}, func(c kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+			return shard.NewInformer(deployments, c.AppsV1().Deployments(o.namespace), shard.InformerOptions{ResyncPeriod: resync})
+		})
 	}
+
+	record, err := newRecorder(o.record, name, holder)
+	if err != nil {
+		return &flagError{"record", err}
+	}
+	defer record.close()
 	controller, err := NewController(Config{
-		KubeClient:      kubeClient,
-		FooClient:       fooClient,
-		Foos:            fooFactory.Samplecontroller().V1alpha1().Foos(),
-		Deployments:     kubeFactory.Apps().V1().Deployments(),
-		MetricsProvider: clientmetrics.NewWorkqueueProvider(registry),
-		Record:          log,
-		WorkDuration:    o.workDuration,
-		Shard:           s,
+		KubeClient:   kubeClient,
+		FooClient:    fooClient,
+		Foos:         fooFactory.Samplecontroller().V1alpha1().Foos(),
+		Deployments:  kubeFactory.Apps().V1().Deployments(),
+		Record:       record,
+		WorkDuration: o.workDuration,
+		Shard:        s,
+		Resource:     foos,
 	})
 	if err != nil {
 		return err

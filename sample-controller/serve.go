@@ -11,15 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/klog/v2"
-
-	"github.com/clusterring/clusterring/internal/clientmetrics"
 )
 
-// newRegistry returns a registry with the metrics of the process and of its clients. It can be called once per process.
+// newRegistry returns a registry with the metrics of the process.
 func newRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	clientmetrics.RegisterREST(registry)
 	return registry
 }
 

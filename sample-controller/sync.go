@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller"
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )
@@ -45,17 +44,16 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (err error
 	if err != nil {
 		return err
 	}
-	if c.Shard != nil {
-		patch := shard.Patch(c.FooClient.SamplecontrollerV1alpha1().Foos(foo.Namespace).Patch)
-		if handled, err := c.Shard.HandOver(ctx, foo, patch); handled || err != nil {
-			return err
-		}
+	ctx, done, ours := c.Resource.Begin(ctx, foo)
+	if !ours {
+		return nil // whoever it belongs to will see it
 	}
+	defer done()
 	if foo.DeletionTimestamp != nil {
 		return nil
 	}
 
-	end, err := c.Record.Begin(foo)
+	end, err := c.Record.begin(foo)
 	if err != nil {
 		return err
 	}
@@ -103,12 +101,10 @@ func (c *Controller) syncDeployment(ctx context.Context, foo *v1alpha1.Foo) (*ap
 func (c *Controller) createDeployment(ctx context.Context, foo *v1alpha1.Foo) (*appsv1.Deployment, error) {
 	client := c.KubeClient.AppsV1().Deployments(foo.Namespace)
 	deployment := newDeployment(foo)
-	if c.Shard != nil {
-		c.Shard.LabelChild(deployment, foo)
-	}
+	c.Shard.LabelChild(deployment, foo)
 	deployment, err := client.Create(ctx, deployment, metav1.CreateOptions{FieldManager: controllerName})
 	if apierrors.IsAlreadyExists(err) {
-		// The informer does not have it: because it is behind, or because it is not asked for this Deployment.
+		// The informer does not have it: because it is behind, or because the Deployment has no slot, or another one.
 		existing, err := client.Get(ctx, foo.Spec.DeploymentName, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
