@@ -1,0 +1,265 @@
+package leases
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+
+	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// keepDeletions is how long the Tracker remembers that a Lease was deleted. It is longer than any Lease that counts.
+const keepDeletions = 2 * time.Hour
+
+// Tracker remembers when this process first saw the last renewal of every Lease, whose holder was seen to renew, and which
+// held Leases somebody deleted. It is safe for concurrent use.
+type Tracker struct {
+	clock clock.PassiveClock
+
+	mu       sync.Mutex
+	seen     map[types.NamespacedName]observation
+	watching time.Time // since when nothing can have been missed, zero before Started
+	deleted  map[types.UID]deletion
+	swept    time.Time
+	// blind is set while it is not known whether this process could see a renewal if there were one.
+	blind       bool
+	subscribers map[int]func(ring string)
+	next        int
+}
+
+type observation struct {
+	renewal membership.Renewal
+	since   time.Time
+	proved  bool
+	blind   bool // a read of this Lease has failed since
+}
+
+// deletion is when a Lease was deleted, and by whom.
+type deletion struct {
+	ring types.NamespacedName // its namespace, and the name of its ring
+	at   time.Time
+	ours bool
+}
+
+// NewTracker returns a Tracker that has seen nothing yet. The clock is the real one if it is nil.
+func NewTracker(c clock.PassiveClock) *Tracker {
+	if c == nil {
+		c = clock.RealClock{}
+	}
+	return &Tracker{
+		clock: c, seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{},
+		subscribers: map[int]func(string){},
+	}
+}
+
+// Handler returns what makes the Tracker see the events of an informer for Leases.
+func (t *Tracker) Handler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if lease, ok := obj.(*coordinationv1.Lease); ok {
+				t.Since(lease)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			was, ok1 := before.(*coordinationv1.Lease)
+			is, ok2 := after.(*coordinationv1.Lease)
+			if !ok1 || !ok2 {
+				return
+			}
+			if was.ResourceVersion == is.ResourceVersion {
+				t.relisted() // The informer has listed again, and may have missed Leases that came and went.
+			}
+			if was.UID != is.UID || was.Labels[wire.LabelRing] != is.Labels[wire.LabelRing] {
+				t.gone(was, false)
+			}
+			t.Since(is)
+		},
+		DeleteFunc: func(obj any) {
+			if lease, ok := obj.(*coordinationv1.Lease); ok {
+				t.gone(lease, true)
+				return
+			}
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				t.relisted()
+				if lease, ok := tombstone.Obj.(*coordinationv1.Lease); ok {
+					t.gone(lease, false)
+				}
+			}
+		},
+	}
+}
+
+// Since returns when this process first saw the present renewal of the Lease. A renewal that is new was first seen now.
+func (t *Tracker) Since(lease *coordinationv1.Lease) time.Time {
+	return t.observe(lease, false)
+}
+
+// Answered says that the API server has answered a read of the Lease, and returns when its present renewal was first seen.
+func (t *Tracker) Answered(lease *coordinationv1.Lease) time.Time {
+	return t.observe(lease, true)
+}
+
+func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) time.Time {
+	t.mu.Lock()
+	if answered {
+		t.restored()
+	}
+	now, key, renewal := t.clock.Now(), keyOf(lease), membership.RenewalOf(lease)
+	o, known := t.seen[key]
+	if known && o.renewal == renewal {
+		if o.blind && answered {
+			o.since, o.blind = now, false
+			t.seen[key] = o
+		}
+		t.mu.Unlock()
+		return o.since
+	}
+	// Somebody has written to the API server and the news has come through.
+	t.restored()
+	proved := known && (o.proved && renewal.SameHolder(o.renewal) || renewal.Proves(o.renewal))
+	news := proved != (known && o.proved)
+	t.seen[key] = observation{renewal: renewal, since: now, proved: proved}
+	t.mu.Unlock()
+	if news {
+		t.tell(lease.Labels[wire.LabelRing])
+	}
+	return now
+}
+
+// Proved reports whether this holder of this Lease was seen to renew it.
+func (t *Tracker) Proved(lease *coordinationv1.Lease) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.seen[keyOf(lease)]
+	return o.proved && o.renewal.SameHolder(membership.RenewalOf(lease))
+}
+
+// Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not,
+// until stop is called. f must not block.
+func (t *Tracker) Subscribe(f func(ring string)) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := t.next
+	t.next++
+	t.subscribers[id] = f
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.subscribers, id)
+	}
+}
+
+func (t *Tracker) tell(ring string) {
+	t.mu.Lock()
+	subscribers := slices.Collect(maps.Values(t.subscribers))
+	t.mu.Unlock()
+	for _, f := range subscribers {
+		f(ring)
+	}
+}
+
+// Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. It is
+// meant to be called from the informer's watch error handler, too. All clocks start again as soon as there is news.
+func (t *Tracker) Interrupted() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.blind = true
+	t.watching = t.clock.Now()
+}
+
+// Unread says that a read of this Lease has failed, which says nothing about others. Its clock starts again with the next
+// read that is answered.
+func (t *Tracker) Unread(lease *coordinationv1.Lease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o, ok := t.seen[keyOf(lease)]; ok {
+		o.blind = true
+		t.seen[keyOf(lease)] = o
+	}
+}
+
+func (t *Tracker) restored() {
+	if !t.blind {
+		return
+	}
+	t.blind = false
+	now := t.clock.Now()
+	t.watching = now
+	for key, o := range t.seen {
+		o.since, o.blind = now, false
+		t.seen[key] = o
+	}
+}
+
+func (t *Tracker) relisted() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watching = t.clock.Now()
+}
+
+// Started says that the informer has synced: from now on no deletion is missed. Only the first call counts.
+func (t *Tracker) Started() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watching.IsZero() {
+		t.watching = t.clock.Now()
+	}
+}
+
+// Undisturbed returns since when this process has watched the Leases of the ring without a gap, and none was deleted while
+// a process held it, but by Took.
+func (t *Tracker) Undisturbed(ring, namespace string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.watching
+	if since.IsZero() {
+		since = t.clock.Now()
+	}
+	for _, d := range t.deleted {
+		if !d.ours && d.ring == (types.NamespacedName{Namespace: namespace, Name: ring}) && d.at.After(since) {
+			since = d.at
+		}
+	}
+	return since
+}
+
+// Took says that this process deleted the Lease itself, when nobody could be at work under it.
+func (t *Tracker) Took(lease *coordinationv1.Lease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.remember(lease, true)
+}
+
+// gone records that the Lease is not one of its ring any more. final says that lease is the last that there was of it.
+func (t *Tracker) gone(lease *coordinationv1.Lease, final bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.seen, keyOf(lease))
+	if !final || membership.Held(lease) {
+		t.remember(lease, false)
+	}
+}
+
+// remember records a deletion, and forgets now and then what is too old to matter.
+func (t *Tracker) remember(lease *coordinationv1.Lease, ours bool) {
+	now := t.clock.Now()
+	if now.Sub(t.swept) > time.Minute {
+		t.swept = now
+		maps.DeleteFunc(t.deleted, func(_ types.UID, d deletion) bool { return now.Sub(d.at) > keepDeletions })
+	}
+	t.deleted[lease.UID] = deletion{
+		ring: types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[wire.LabelRing]},
+		at:   now, ours: ours || t.deleted[lease.UID].ours,
+	}
+}
+
+func keyOf(lease *coordinationv1.Lease) types.NamespacedName {
+	return types.NamespacedName{Namespace: lease.Namespace, Name: lease.Name}
+}

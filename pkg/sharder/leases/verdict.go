@@ -1,0 +1,202 @@
+package leases
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// verdict is what is to be done about a Lease now.
+type verdict struct {
+	state  membership.State
+	delete bool
+	// needed says that the table waits for the deletion; else the Lease is only cleaned up.
+	needed bool
+	// next is when this verdict can change by time, zero for never.
+	next time.Time
+}
+
+func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v verdict) {
+	since, now := c.cfg.Tracker.Since(lease), c.cfg.Clock.Now()
+	owing := owes(r, lease)
+	_, row := rowOf(r, lease)
+	limit := time.Duration(0)
+	if !row && !c.cfg.Tracker.Proved(lease) {
+		limit = r.MaxLeaseDuration // Nobody who counted ever had a longer one.
+	}
+	v.state, v.next = membership.StateOf(lease, since, now, c.cfg.Grace, limit)
+	if !v.state.MayBeDeleted() || len(lease.Finalizers) > 0 || lease.DeletionTimestamp != nil {
+		return v
+	}
+	if row || owing {
+		v.needed, v.delete = true, taker(r, lease)
+		return v
+	}
+	d := min(membership.Duration(lease), r.MaxLeaseDuration)
+	unused := since.Add(d + membership.Grace(d, c.cfg.Grace) + unusedDelay)
+	if v.delete = !now.Before(unused); !v.delete {
+		v.next = unused
+	}
+	return v
+}
+
+// rowOf returns the row of the table for the Lease.
+func rowOf(r *snapshot.Ring, lease *coordinationv1.Lease) (ring.Row, bool) {
+	if r.Table != nil {
+		for _, row := range r.Table.Rows {
+			if row.Lease == string(lease.UID) {
+				return row, true
+			}
+		}
+	}
+	return ring.Row{}, false
+}
+
+// owes reports whether a founding waits for an answer of the Lease.
+func owes(r *snapshot.Ring, lease *coordinationv1.Lease) bool {
+	return r.Table != nil && r.Table.Founding && membership.Held(lease) && membership.View(lease).Holds.Revision < r.Table.Revision
+}
+
+// taker reports whether another shard could take the slots of the Lease.
+func taker(r *snapshot.Ring, lease *coordinationv1.Lease) bool {
+	for _, s := range r.Shards {
+		if s.Eligible() && s.UID != string(lease.UID) {
+			return true
+		}
+	}
+	return false
+}
+
+// delete deletes a Lease that was just read. With that, nobody can be at work under it.
+func (c *Controller) delete(ctx context.Context, r *snapshot.Ring, live *coordinationv1.Lease, v verdict) error {
+	requestCtx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := c.cfg.Client.Leases(live.Namespace).Delete(requestCtx, live.Name, metav1.DeleteOptions{
+		Preconditions:     &metav1.Preconditions{UID: &live.UID, ResourceVersion: &live.ResourceVersion},
+		PropagationPolicy: ptr.To(metav1.DeletePropagationBackground), // no finalizer comes in between
+	})
+	if apierrors.IsNotFound(err) {
+		return nil // by somebody else: it is found gone
+	}
+	if err != nil {
+		return fmt.Errorf("delete lease: %w", err)
+	}
+	c.cfg.Tracker.Took(live)
+	row, _ := rowOf(r, live)
+	reason := "left"
+	switch {
+	case !v.needed:
+		reason = "unused"
+	case v.state == membership.StateUncertain:
+		reason = "died"
+	}
+	name := r.Object.Name
+	c.cfg.Metrics.deletions.WithLabelValues(name, reason).Inc()
+	klog.FromContext(ctx).Info("Deleted the Lease of a shard", "ring", name, "shard", live.Name, "reason", reason,
+		"holder", ptr.Deref(live.Spec.HolderIdentity, ""), "duration", membership.Duration(live), "slots", row.Slots.Len())
+	if c.cfg.Recorder != nil && v.needed {
+		event, text := corev1.EventTypeNormal, "Shard %s released its Lease; its %d slots go to others."
+		if reason == "died" {
+			event, text = corev1.EventTypeWarning, "Shard %s did not renew its Lease in time; its %d slots go to others."
+		}
+		c.cfg.Recorder.Eventf(r.Object, nil, event, map[string]string{"left": "ShardLeft", "died": "ShardDied"}[reason],
+			"DeleteLease", text, live.Name, row.Slots.Len())
+	}
+	c.setFate(name, string(live.UID), fate{deleted: true})
+	return nil
+}
+
+// lookUp finds out about the Leases that rows of this name have and that lease, which may be nil, is not. It returns when it
+// has to look again, and the Lease of such a row if it is there all the same.
+func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease *coordinationv1.Lease) (again time.Duration, stray *coordinationv1.Lease, err error) {
+	if r.Table == nil {
+		return 0, nil, nil
+	}
+	for _, row := range r.Table.Rows {
+		if row.Name != k.Name || lease != nil && row.Lease == string(lease.UID) {
+			continue
+		}
+		f := c.fateOf(k.Ring, row.Lease)
+		if !f.deleted && f.absent.IsZero() {
+			live, err := c.get(ctx, r, k.Name)
+			if err != nil {
+				return 0, nil, err
+			}
+			if live != nil && string(live.UID) == row.Lease {
+				stray, f = live, fate{found: live}
+				again = lookInterval
+				if live.Labels[wire.LabelRing] != k.Ring {
+					klog.FromContext(ctx).V(2).Info("A row's Lease is there, but not as one of the ring", "ring", k.Ring, "shard", k.Name)
+				}
+			} else {
+				f = fate{absent: c.cfg.Clock.Now()}
+				klog.FromContext(ctx).Info("The Lease of a shard is gone: its slots wait until no process can be at work any more",
+					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", Wait(r, c.cfg.Grace))
+			}
+			c.setFate(k.Ring, row.Lease, f)
+		}
+		if f.absent.IsZero() || f.told {
+			continue
+		}
+		if !c.gone(r, f) {
+			again = soonest(again, f.absent.Add(Wait(r, c.cfg.Grace)).Sub(c.cfg.Clock.Now()))
+			continue
+		}
+		f.told = true
+		c.setFate(k.Ring, row.Lease, f)
+	}
+	c.forget(r)
+	return again, stray, nil
+}
+
+func (c *Controller) fateOf(name, uid string) fate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fates[name][uid]
+}
+
+func (c *Controller) setFate(name, uid string, f fate) {
+	c.mu.Lock()
+	if c.fates[name] == nil {
+		c.fates[name] = map[string]fate{}
+	}
+	f.at = c.cfg.Clock.Now()
+	c.fates[name][uid] = f
+	c.mu.Unlock()
+	for _, subscriber := range c.subscribers {
+		subscriber(name)
+	}
+}
+
+// forget drops what is known of Leases that the informer shows, or that no row has named for long.
+func (c *Controller) forget(r *snapshot.Ring) {
+	unseen := map[string]bool{}
+	for _, row := range r.Table.Rows {
+		unseen[row.Lease] = true
+	}
+	for _, s := range r.Shards {
+		delete(unseen, s.UID)
+	}
+	for _, i := range r.Ignored {
+		delete(unseen, string(i.Lease.UID))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for uid, f := range c.fates[r.Object.Name] {
+		if !unseen[uid] && (f.found != nil || c.cfg.Clock.Since(f.at) > keepFates) {
+			delete(c.fates[r.Object.Name], uid)
+		}
+	}
+}

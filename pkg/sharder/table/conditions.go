@@ -1,0 +1,148 @@
+package table
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// The types of the conditions that this controller finds out about. All conditions are True when there is nothing to do.
+const (
+	// ConditionShardsAvailable says that there is a shard that has slots, or may have some.
+	ConditionShardsAvailable = "ShardsAvailable"
+	// ConditionLeasesAccepted says that every Lease with the ring's label in the ring's namespace is a shard.
+	ConditionLeasesAccepted = "LeasesAccepted"
+	// ConditionSlotsAssigned says that every slot has a shard, and that none is asked for in vain.
+	ConditionSlotsAssigned = "SlotsAssigned"
+)
+
+// order is how conditions are listed. The first one that is not True is that of Ready; unknown ones come last.
+var order = []string{
+	"ResourcesResolved", "PermissionsGranted", "AdmissionConfigured", ConditionShardsAvailable, ConditionSlotsAssigned,
+	"ObjectsLabelled", ConditionLeasesAccepted,
+}
+
+func ordered(found []findings.Finding) []findings.Finding {
+	rank := func(f findings.Finding) int {
+		if i := slices.Index(order, f.Type); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	out := slices.Clone(found)
+	slices.SortStableFunc(out, func(a, b findings.Finding) int { return rank(a) - rank(b) })
+	return out
+}
+
+// ready sums up: the first problem is the one to solve first.
+func ready(found []findings.Finding) findings.Finding {
+	for _, f := range found {
+		if !f.OK {
+			return findings.Finding{Type: v1alpha1.ConditionReady, Reason: f.Reason, Message: f.Message}
+		}
+	}
+	return findings.Finding{Type: v1alpha1.ConditionReady, OK: true, Reason: "Ready", Message: "The ring works."}
+}
+
+// findings returns what this controller has to say of the ring.
+func (c *Controller) findings(r *snapshot.Ring, s *state, v view) []findings.Finding {
+	return []findings.Finding{shardsFinding(r, v), leasesFinding(r), slotsFinding(v, &s.progress, c.cfg.Clock.Now())}
+}
+
+// available returns the number of shards that have slots, or may have some.
+func available(v view) (n int) {
+	for _, l := range v.Leases {
+		if l.Member && !l.Marked && !l.Gone || l.Held && v.next != nil && !slotsOf(*v.next, l.UID).Empty() {
+			n++
+		}
+	}
+	return n
+}
+
+func shardsFinding(r *snapshot.Ring, v view) findings.Finding {
+	f := findings.Finding{Type: ConditionShardsAvailable}
+	look := "kubectl get leases -n " + r.ShardNamespace + " -l " + wire.LabelRing + "=" + r.Object.Name
+	switch {
+	case r.ShardNamespace == "":
+		f.Reason, f.Message = "NoNamespace", "The ring does not name the namespace of its shards, so it has none: set spec.shards.namespace."
+	case available(v) > 0:
+		// No numbers: they are in the status, and each change would be a new message.
+		f.OK, f.Reason, f.Message = true, "ShardsHeld", "There are shards that hold their Leases."
+	case len(r.Shards) > 0:
+		f.Reason, f.Message = "NoneHeld", "None of the ring's shards holds its Lease and renews it. Start the controller, or look at the Leases: "+look
+	default:
+		f.Reason = "NoShards"
+		f.Message = "There is no Lease of a shard in the namespace " + r.ShardNamespace + ". Start the controller there with this ring's name. Its Leases: " + look
+	}
+	return f
+}
+
+// most is how many things of a kind a message names.
+const most = 5
+
+func leasesFinding(r *snapshot.Ring) findings.Finding {
+	f := findings.Finding{Type: ConditionLeasesAccepted, OK: true, Reason: "AllAccepted", Message: "Every Lease of the ring is a shard."}
+	if len(r.Ignored) == 0 {
+		return f
+	}
+	var parts []string
+	for _, ignored := range r.Ignored {
+		parts = append(parts, fmt.Sprintf("Lease %s/%s: %s", ignored.Lease.Namespace, cut(ignored.Lease.Name, 80), ignored.Reason))
+	}
+	f.OK, f.Reason, f.Message = false, "LeaseIgnored", "Some Leases do not count as shards, or not as they want to. "+list(parts)+"."
+	return f
+}
+
+func slotsFinding(v view, p *progress, now time.Time) findings.Finding {
+	f := findings.Finding{Type: ConditionSlotsAssigned, OK: true, Reason: "AllAssigned", Message: "Every slot has a shard."}
+	not := func(reason, message string, args ...any) findings.Finding {
+		f.OK, f.Reason, f.Message = false, reason, fmt.Sprintf(message, args...)
+		return f
+	}
+	switch {
+	case v.next == nil:
+		return not("NoTable", "There is no table yet, so no slot has a shard.")
+	case v.next.Founding && len(v.silent) > 0:
+		return not("Founding", "The table was lost. Shards keep what they have until it is made again. It waits for the shards of these Leases to tell what that is, or to be silent for their duration: %s.", list(v.silent))
+	case v.next.Founding && !v.until.IsZero():
+		return not("Founding", "The table is made from what the shards hold. It waits until %s for processes whose Lease may have been deleted; what has a shard stays with it.", v.until.UTC().Format(time.RFC3339))
+	case v.next.Founding:
+		return not("Founding", "The table is made from what the shards hold.")
+	}
+	var hanging []string
+	for _, row := range v.next.Rows {
+		if since := p.since(row.Lease); !since.IsZero() && now.Sub(since) >= hangsAfter && !row.Releasing.Empty() {
+			hanging = append(hanging, fmt.Sprintf("%s with the slots %s since %s", row.Name, cut(row.Releasing.String(), 60), since.UTC().Format(time.RFC3339)))
+		}
+	}
+	if free := unassigned(*v.next); !free.Empty() {
+		return not("SlotsUnassigned", "%d slots have no shard, so nobody works on their objects: %s. They wait for a shard that renews its Lease.", free.Len(), cut(free.String(), 100))
+	}
+	if len(hanging) > 0 {
+		return not("ReleaseHangs", "Shards were asked to give up slots and have not done so: %s. They end work that is under way first; a sync that never ends holds them up.", list(hanging))
+	}
+	return f
+}
+
+// unassigned returns the slots that no row has.
+func unassigned(t ring.Table) ring.Slots {
+	free := ring.AllSlots()
+	for _, row := range t.Rows {
+		free = free.Minus(row.Slots)
+	}
+	return free
+}
+
+func list(parts []string) string {
+	if n := len(parts); n > most {
+		parts = append(slices.Clone(parts[:most]), fmt.Sprintf("and %d more", n-most))
+	}
+	return strings.Join(parts, "; ")
+}

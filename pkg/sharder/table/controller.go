@@ -1,0 +1,177 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/leases"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+)
+
+// Missing knows what became of Leases that rows name and the informer does not show. *leases.Controller does.
+type Missing interface {
+	Missing(r *snapshot.Ring) []ring.Lease
+	Subscribe(f func(ring string))
+}
+
+// Config configures a Controller.
+type Config struct {
+	// Client writes the status of rings, and Leases lists them. Both must be fenced by the sharder's own Lease. Required.
+	Client versioned.Interface
+	Leases coordinationv1client.LeasesGetter
+	// Rings is the informer for ClusterRings behind Snapshots. Required.
+	Rings     cache.SharedIndexInformer
+	Snapshots leases.Rings
+	// Tracker, Missing and Board are required.
+	Tracker *leases.Tracker
+	Missing Missing
+	Board   *findings.Board
+	// Recorder takes an event for each condition that tells something new. Optional.
+	Recorder events.EventRecorder
+	// Grace is that of the leases controller.
+	Grace time.Duration
+	// Workers is the number of rings that are worked on at the same time, 4 by default.
+	Workers int
+	// Metrics are not registered by default.
+	Metrics *Metrics
+	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
+	MetricsProvider workqueue.MetricsProvider
+	// Clock is the real one by default. It must be that of the Tracker.
+	Clock clock.WithTicker
+}
+
+// Controller is the table controller of one term.
+type Controller struct {
+	cfg    Config
+	worker *worker.Worker[string]
+
+	mu    sync.Mutex
+	rings map[string]*state
+}
+
+// requestTimeout bounds each request.
+const requestTimeout = 5 * time.Second
+
+// New returns a Controller for one term.
+func New(cfg Config) (*Controller, error) {
+	if cfg.Client == nil || cfg.Leases == nil || cfg.Rings == nil || cfg.Snapshots == nil || cfg.Tracker == nil || cfg.Missing == nil || cfg.Board == nil {
+		return nil, errors.New("table: Client, Leases, Rings, Snapshots, Tracker, Missing and Board are required")
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = 4
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics, _ = NewMetrics(nil) // which registers nothing that could fail
+	}
+	c := &Controller{cfg: cfg, rings: map[string]*state{}}
+	var err error
+	c.worker, err = worker.New(worker.Config[string]{
+		Name: "table", Workers: cfg.Workers, Sync: c.sync,
+		RateLimiter:     workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, 5*time.Second),
+		MetricsProvider: cfg.MetricsProvider, Clock: cfg.Clock,
+	})
+	cfg.Missing.Subscribe(c.add)
+	return c, err
+}
+
+func (c *Controller) add(ring string) { c.worker.Add(ring) }
+
+// Run works until ctx ends. It must be called at most once.
+func (c *Controller) Run(ctx context.Context) error {
+	c.cfg.Tracker.Started()
+	defer c.cfg.Metrics.reset()
+	// The snapshots take no notice of conditions that somebody has changed.
+	registration, err := c.cfg.Rings.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(_, obj any) {
+			if object, ok := obj.(*v1alpha1.ClusterRing); ok {
+				c.add(object.Name)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch rings: %w", err)
+	}
+	defer func() { _ = c.cfg.Rings.RemoveEventHandler(registration) }()
+	defer c.cfg.Snapshots.Subscribe(c.add)()
+	defer c.cfg.Board.Subscribe(c.add)()
+	defer c.cfg.Tracker.Subscribe(c.add)()
+	return c.worker.Run(ctx)
+}
+
+// sync brings the status of a ring up to date, and returns when it can change by time.
+func (c *Controller) sync(ctx context.Context, name string) (time.Duration, error) {
+	r, ok := c.cfg.Snapshots.Get(name)
+	if !ok {
+		c.forget(name)
+		return 0, nil
+	}
+	s := c.state(r)
+	object, table, err := c.current(ctx, r, s)
+	if err != nil || object == nil {
+		return 0, err
+	}
+	v, wake, err := c.view(ctx, r, s, table)
+	if err != nil {
+		return 0, err
+	}
+	next, changed := ring.Next(table, v.View)
+	if changed {
+		v.next = &next
+	} else if table.Revision > 0 {
+		v.next = &table
+	}
+	found := append(c.cfg.Board.Get(name), c.findings(r, s, v)...)
+	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
+		return 0, err
+	}
+	return s.progress.wake(c.cfg.Clock.Now(), wake), nil
+}
+
+// state returns what this term knows of the ring. One that was made again is another ring.
+func (c *Controller) state(r *snapshot.Ring) *state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.rings[r.Object.Name]
+	if s == nil || s.uid != r.Object.UID {
+		s = &state{uid: r.Object.UID, joined: map[string]time.Time{}}
+		c.rings[r.Object.Name] = s
+	}
+	return s
+}
+
+func (c *Controller) forget(name string) {
+	c.mu.Lock()
+	delete(c.rings, name)
+	c.mu.Unlock()
+	c.cfg.Metrics.forget(name)
+	c.cfg.Board.Drop(name)
+}
+
+// get reads the ring from the present state.
+func (c *Controller) get(ctx context.Context, name string) (*v1alpha1.ClusterRing, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	object, err := c.cfg.Client.ShardingV1alpha1().ClusterRings().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read ring: %w", err)
+	}
+	return object, nil
+}

@@ -1,0 +1,175 @@
+package table
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/sharder/leases"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// view is what a decision about a ring is made of.
+type view struct {
+	ring.View
+	// next is the table that there will be, nil if there is none.
+	next *ring.Table
+	// silent are the names of the Leases that a founding waits for, and until says for how long it waits for processes
+	// without a Lease.
+	silent []string
+	until  time.Time
+	// names are those of Leases by UID.
+	names map[string]string
+}
+
+// view puts together what is known of the ring's Leases. wake is when it changes by time, zero for never.
+func (c *Controller) view(ctx context.Context, r *snapshot.Ring, s *state, table ring.Table) (v view, wake time.Time, err error) {
+	v = c.viewOf(r, table, r.Shards, r.Ignored, nil)
+	v.Trusted = !s.lost
+	if table.Founding {
+		if wake, err = c.settle(ctx, r, table, &v); err != nil {
+			return v, wake, err
+		}
+	}
+	now := c.cfg.Clock.Now()
+	present := map[string]time.Time{}
+	for i, l := range v.Leases {
+		if !l.Member {
+			continue
+		}
+		joined, known := s.joined[l.UID]
+		if !known {
+			if joined = now; s.progress.revision == 0 && hasRow(table, l.UID) {
+				joined = time.Time{} // It was there before this term.
+			}
+		}
+		present[l.UID] = joined
+		if until := joined.Add(r.RebalanceDelay); !joined.IsZero() && now.Before(until) {
+			v.Leases[i].New = true
+			wake = earliest(wake, until)
+		}
+	}
+	s.joined = present
+	return v, wake, nil
+}
+
+// viewOf makes a view of Leases: shards, those that do not count, and others that are there.
+func (c *Controller) viewOf(r *snapshot.Ring, table ring.Table, shards []membership.Shard, ignored []membership.Ignored, others []*coordinationv1.Lease) view {
+	v := view{View: ring.View{Ring: string(r.Object.UID)}, names: map[string]string{}}
+	add := func(l ring.Lease) {
+		if _, known := v.names[l.UID]; !known {
+			v.names[l.UID] = l.Name
+			v.Leases = append(v.Leases, l)
+		}
+	}
+	missing := c.cfg.Missing.Missing(r)
+	for _, l := range missing {
+		if l.Gone {
+			add(l) // also if the informer still shows it
+		}
+	}
+	for _, shard := range shards {
+		l := shard.View()
+		// The table may be newer than the snapshot.
+		l.Member = l.Member || l.Held && hasRow(table, l.UID) && shard.Lease.Spec.RenewTime != nil
+		add(l)
+	}
+	for _, i := range ignored {
+		add(membership.View(i.Lease))
+	}
+	for _, lease := range others {
+		add(membership.View(lease))
+	}
+	for _, l := range missing {
+		add(l)
+	}
+	slices.SortFunc(v.Leases, func(a, b ring.Lease) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID)) })
+	return v
+}
+
+// settle finds out what a founding waits for. When nothing is left by what the informer shows, it lists the Leases from the
+// present state, and the view becomes one of these.
+func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, table ring.Table, v *view) (wake time.Time, err error) {
+	if v.silent = silent(*v, table); len(v.silent) > 0 {
+		return time.Time{}, nil
+	}
+	until := c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(leases.Wait(r, c.cfg.Grace))
+	if c.cfg.Clock.Now().Before(until) {
+		v.until = until
+		return until, nil
+	}
+	listed, err := c.list(ctx, r)
+	if err != nil {
+		return time.Time{}, err
+	}
+	shards, ignored := r.Rules(c.cfg.Tracker).Shards(listed)
+	var others []*coordinationv1.Lease
+	for _, lease := range listed {
+		// Somebody may have removed the label of a Lease whose shard is at work.
+		if lease.Labels[wire.LabelRing] == "" && lease.Annotations[wire.AnnotationHolds] != "" {
+			others = append(others, lease)
+		}
+	}
+	trusted := v.Trusted
+	*v = c.viewOf(r, table, shards, ignored, others)
+	v.Trusted, v.Settled = trusted, true
+	v.silent = silent(*v, table)
+	if len(v.silent) > 0 {
+		wake = c.cfg.Clock.Now().Add(listInterval)
+	}
+	return wake, nil
+}
+
+// listInterval is the time between two lists of Leases while a founding waits for one that the informer does not show.
+const listInterval = 2 * time.Second
+
+// silent returns the names of the held Leases that have not answered a founding table.
+func silent(v view, table ring.Table) (names []string) {
+	for _, l := range v.Leases {
+		if l.Held && !l.Gone && l.Holds.Revision < table.Revision {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
+// list reads all Leases of the ring's namespace from the present state.
+func (c *Controller) list(ctx context.Context, r *snapshot.Ring) (out []*coordinationv1.Lease, err error) {
+	if r.ShardNamespace == "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	options := metav1.ListOptions{Limit: 500}
+	for {
+		list, err := c.cfg.Leases.Leases(r.ShardNamespace).List(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("list leases: %w", err)
+		}
+		for i := range list.Items {
+			out = append(out, membership.Trim(&list.Items[i]))
+		}
+		if options.Continue = list.Continue; options.Continue == "" {
+			return out, nil
+		}
+	}
+}
+
+func hasRow(t ring.Table, uid string) bool {
+	return slices.ContainsFunc(t.Rows, func(row ring.Row) bool { return row.Lease == uid })
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
