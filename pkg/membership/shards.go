@@ -117,6 +117,19 @@ func (s Shard) View() ring.Lease {
 	return v
 }
 
+// maxAhead is how much higher than the table's the revision in an honest word can be, if the table was lost. A founding adds
+// 2^32, and what somebody writes into a Lease must not use up all revisions at once.
+const maxAhead = 1 << 48
+
+// Credible returns the word of a Lease, or none if no shard can have seen a table of its revision, given that of the
+// present one.
+func Credible(h ring.Holds, revision int64) ring.Holds {
+	if h.Revision > revision+maxAhead {
+		return ring.Holds{}
+	}
+	return h
+}
+
 // maxWeight is the largest weight of a shard.
 const maxWeight = 1 << 20
 

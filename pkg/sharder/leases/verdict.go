@@ -66,7 +66,8 @@ func rowOf(r *snapshot.Ring, lease *coordinationv1.Lease) (ring.Row, bool) {
 
 // owes reports whether a founding waits for an answer of the Lease.
 func owes(r *snapshot.Ring, lease *coordinationv1.Lease) bool {
-	return r.Table != nil && r.Table.Founding && membership.Held(lease) && membership.View(lease).Holds.Revision < r.Table.Revision
+	return r.Table != nil && r.Table.Founding && membership.Held(lease) &&
+		membership.Credible(membership.View(lease).Holds, r.Table.Revision).Revision < r.Table.Revision
 }
 
 // taker reports whether another shard could take the slots of the Lease.

@@ -128,6 +128,9 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	if err != nil || object == nil {
 		return 0, err
 	}
+	if wait := s.founded.Add(foundingInterval).Sub(c.cfg.Clock.Now()); s.lost && wait > 0 {
+		return wait, nil
+	}
 	v, wake, err := c.view(ctx, r, s, table)
 	if err != nil {
 		return 0, err

@@ -28,10 +28,16 @@ type state struct {
 	sent    []*v1alpha1.Table
 	// lost says that somebody else wrote the table that is there now.
 	lost bool
+	// founded is when this leader last founded a table because somebody else had written it.
+	founded time.Time
 	// joined is when this leader first saw a shard as a member, zero for those that had slots when its term began.
 	joined   map[string]time.Time
 	progress progress
 }
+
+// foundingInterval is the least time between two foundings because somebody else writes the table. Two leaders, say of two
+// installations, would otherwise do nothing but found.
+const foundingInterval = 10 * time.Second
 
 // current returns the newest version of the ring, and its table, the zero value if there is none. The object is nil if the
 // ring is gone, or is not that of the snapshot any more.

@@ -65,6 +65,7 @@ func (c *Controller) view(ctx context.Context, r *snapshot.Ring, s *state, table
 func (c *Controller) viewOf(r *snapshot.Ring, table ring.Table, shards []membership.Shard, ignored []membership.Ignored, others []*coordinationv1.Lease) view {
 	v := view{View: ring.View{Ring: string(r.Object.UID)}, names: map[string]string{}}
 	add := func(l ring.Lease) {
+		l.Holds = membership.Credible(l.Holds, table.Revision)
 		if _, known := v.names[l.UID]; !known {
 			v.names[l.UID] = l.Name
 			v.Leases = append(v.Leases, l)

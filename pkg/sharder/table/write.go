@@ -57,6 +57,9 @@ func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, obje
 			c.tell(ctx, written, condition)
 		}
 	}
+	if changed && !v.Trusted {
+		s.founded = now
+	}
 	if changed {
 		log(ctx, object.Name, before, next, v)
 	}
