@@ -22,7 +22,7 @@ func (s source) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 func (source) CABundle() []byte          { return nil }
 func (source) Ready() bool               { return true }
-func (source) Subscribe(func())          {}
+func (source) Subscribe(func()) func()   { return nil }
 func (source) Run(context.Context) error { return nil }
 
 func TestExpiry(t *testing.T) {

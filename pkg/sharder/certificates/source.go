@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -17,8 +19,8 @@ type Source interface {
 	CABundle() []byte
 	// Ready tells whether there is a certificate.
 	Ready() bool
-	// Subscribe has f called whenever the certificate or the CAs have changed. It must not block.
-	Subscribe(f func())
+	// Subscribe calls f whenever the certificate or the CAs have changed, until stop is called. f must not block.
+	Subscribe(f func()) (stop func())
 	// Run keeps the certificate up to date until the context ends.
 	Run(ctx context.Context) error
 }
@@ -30,7 +32,8 @@ type current struct {
 	served atomic.Pointer[served]
 
 	mu          sync.Mutex
-	subscribers []func()
+	subscribers map[int]func()
+	next        int
 }
 
 type served struct {
@@ -59,17 +62,27 @@ func (c *current) CABundle() []byte {
 // Ready tells whether there is a certificate.
 func (c *current) Ready() bool { return c.served.Load() != nil }
 
-// Subscribe has f called after every change.
-func (c *current) Subscribe(f func()) {
+// Subscribe calls f after every change, until stop is called.
+func (c *current) Subscribe(f func()) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.subscribers = append(c.subscribers, f)
+	if c.subscribers == nil {
+		c.subscribers = map[int]func(){}
+	}
+	id := c.next
+	c.next++
+	c.subscribers[id] = f
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.subscribers, id)
+	}
 }
 
 func (c *current) set(s *served) {
 	c.served.Store(s)
 	c.mu.Lock()
-	subscribers := c.subscribers
+	subscribers := slices.Collect(maps.Values(c.subscribers))
 	c.mu.Unlock()
 	for _, f := range subscribers {
 		f()

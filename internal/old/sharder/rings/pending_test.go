@@ -23,7 +23,7 @@ type certificate struct{}
 func (certificate) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }
 func (certificate) CABundle() []byte                                              { return []byte("CA") }
 func (certificate) Ready() bool                                                   { return true }
-func (certificate) Subscribe(func())                                              {}
+func (certificate) Subscribe(func()) func()                                       { return nil }
 func (certificate) Run(context.Context) error                                     { return nil }
 
 // TestPending: webhooks of resources stay that the API server has not answered for yet.

@@ -1,0 +1,108 @@
+package rings
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+)
+
+// FieldManager is who owns what the controller writes.
+const FieldManager = "clusterring-sharder"
+
+// configureAdmission makes the ring's webhook configuration what it should be. The finding tells how that went; a positive
+// duration or an error asks for another attempt.
+func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p permissions) (findings.Finding, time.Duration, error) {
+	if !c.cfg.Certificates.Ready() {
+		return notConfigured("NoCertificate",
+			"The sharder has no serving certificate yet, so new objects are labelled after they were created. Its log tells why."), 0, nil
+	}
+	if _, err := metav1.LabelSelectorAsSelector(r.Object.Spec.NamespaceSelector); err != nil {
+		return notConfigured("InvalidNamespaceSelector",
+			"spec.namespaceSelector is invalid, so no objects are labelled until it is corrected: %v.", err), 0, nil
+	}
+	desired := registration{
+		ring: r.Object, mains: p.granted(r.Main), namespace: c.cfg.Namespace,
+		webhook: c.cfg.Webhook, caBundle: c.cfg.Certificates.CABundle(),
+	}.configuration()
+	want, err := typed(desired)
+	if err != nil {
+		return findings.Finding{}, 0, fmt.Errorf("build the webhook configuration of ring %q: %w", r.Object.Name, err)
+	}
+	have := c.cached(r.Object.Name)
+	if have != nil && r.Pending() {
+		return notConfigured("NoAnswer",
+			"The webhook configuration %s stays as it is until the API server has answered whether it serves all resources of the ring.", want.Name), 0, nil
+	}
+	guard, now := &c.memory(r.Object.Name).guard, c.cfg.Clock.Now()
+	var again time.Duration
+	if (have == nil || !upToDate(have, want)) && !guard.unseen(have, want, now) {
+		if again = guard.wait(want, now); again == 0 {
+			if err := c.apply(ctx, desired, want); err != nil {
+				return notConfigured("NotWritten",
+					"The webhook configuration %s could not be written, so new objects are labelled after they were created. The sharder's log tells why, and it tries again.", want.Name), 0, err
+			}
+			guard.written(have, want, now)
+		}
+	}
+	switch {
+	case guard.losing(want, now):
+		return notConfigured("ChangedByOthers",
+			"Somebody%s changes the webhook configuration %s whenever the sharder has written it, so new objects may be labelled only after they were created. The sharder corrects it a few times a minute. Find out who it is, for example by its managedFields, and let the configuration alone.",
+			otherManager(have), want.Name), again, nil
+	case len(want.Webhooks) == 0:
+		return notConfigured("NothingToAdmit",
+			"There is no resource of the ring that the API server serves and the sharder has the rights for."), again, nil
+	case c.cfg.Calls.silent(r.Object.Name):
+		return notConfigured("NotCalled",
+			"Objects were created without their label, and the leading sharder has received no call about them. They are labelled afterwards. Find out why the API server does not reach the sharder's admission port, by the webhook configuration %s: a network policy, a firewall, a proxy or a wrong URL.", want.Name), again, nil
+	}
+	return findings.Finding{Type: AdmissionConfigured, OK: true, Reason: "Configured",
+		Message: "The API server asks the sharder about new objects, by the webhook configuration " + want.Name + "."}, again, nil
+}
+
+// otherManager names the last one that changed the configuration, apart from the sharder.
+func otherManager(have *admissionregistrationv1.MutatingWebhookConfiguration) string {
+	if have == nil {
+		return ""
+	}
+	var last *metav1.ManagedFieldsEntry
+	for i := range have.ManagedFields {
+		if e := &have.ManagedFields[i]; e.Manager != FieldManager && (last == nil || last.Time.Before(e.Time)) {
+			last = e
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (field manager %.64q)", last.Manager)
+}
+
+// apply writes a webhook configuration. Server-side apply sets our fields. It leaves alone what somebody else has added,
+// such as another match condition, which could keep objects from us; the configuration is ours as a whole, so that is
+// replaced by an update.
+func (c *Controller) apply(ctx context.Context, desired *admissionac.MutatingWebhookConfigurationApplyConfiguration, want *admissionregistrationv1.MutatingWebhookConfiguration) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	configurations := c.cfg.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	have, err := configurations.Apply(ctx, desired, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("apply webhook configuration %s: %w", want.Name, err)
+	}
+	if !upToDate(have, want) {
+		have.Webhooks = want.Webhooks
+		if _, err := configurations.Update(ctx, have, metav1.UpdateOptions{FieldManager: FieldManager}); err != nil {
+			return fmt.Errorf("update webhook configuration %s: %w", want.Name, err)
+		}
+	}
+	c.cfg.Metrics.writes.Inc()
+	klog.FromContext(ctx).Info("Webhook configuration written", "name", want.Name, "webhooks", len(want.Webhooks))
+	return nil
+}

@@ -1,0 +1,222 @@
+package rings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissioninformers "k8s.io/client-go/informers/admissionregistration/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/sharder/certificates"
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// requestTimeout bounds each request, so that a connection that hangs is noticed.
+const requestTimeout = 10 * time.Second
+
+// Rings is what this replica knows of the rings. *snapshot.Cache is one.
+type Rings interface {
+	Get(ring string) (*snapshot.Ring, bool)
+	Subscribe(func(ring string)) (stop func())
+}
+
+// Config configures a Controller.
+type Config struct {
+	// Client must be fenced by the sharder's own Lease. Required.
+	Client kubernetes.Interface
+	// Rings, Certificates and Board are required.
+	Rings        Rings
+	Certificates certificates.Source
+	Board        *findings.Board
+	Webhook      Webhook
+	// Namespace is the sharder's own. Objects in it are not sharded by default.
+	Namespace string
+	// Calls is told by admission and by the watch for births. Optional.
+	Calls *Calls
+	// RetryInterval is the time between two checks of a permission that is missing, default 5 s, and PermissionInterval
+	// that of one that is there, default 5 min.
+	RetryInterval, PermissionInterval time.Duration
+	// Workers is the number of rings that are worked on at the same time, 2 by default.
+	Workers int
+	// Metrics are not registered by default.
+	Metrics *Metrics
+	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
+	MetricsProvider workqueue.MetricsProvider
+	// Clock is the real one by default.
+	Clock clock.WithTicker
+}
+
+// Controller is the rings controller of one term.
+type Controller struct {
+	cfg      Config
+	worker   *worker.Worker[string]
+	webhooks cache.SharedIndexInformer
+
+	mu       sync.Mutex
+	memories map[string]*memory
+}
+
+// memory is what the controller remembers of a ring. One worker at a time uses it.
+type memory struct {
+	permissions *permissions
+	guard       guard
+}
+
+// New returns a Controller for one term.
+func New(cfg Config) (*Controller, error) {
+	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Board == nil {
+		return nil, errors.New("rings: Client, Rings, Certificates and Board are required")
+	}
+	if cfg.Webhook.URL == "" && (cfg.Webhook.ServiceName == "" || cfg.Webhook.ServiceNamespace == "") {
+		return nil, errors.New("rings: a URL or a Service is required for the webhook")
+	}
+	if cfg.Webhook.ServicePort == 0 {
+		cfg.Webhook.ServicePort = 443
+	}
+	if cfg.RetryInterval <= 0 {
+		cfg.RetryInterval = 5 * time.Second
+	}
+	if cfg.PermissionInterval <= 0 {
+		cfg.PermissionInterval = 5 * time.Minute
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = 2
+	}
+	if cfg.Calls == nil {
+		cfg.Calls = &Calls{}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics, _ = NewMetrics(nil) // which registers nothing that could fail
+	}
+	c := &Controller{cfg: cfg, memories: map[string]*memory{}}
+	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Client, 0, cache.Indexers{},
+		func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
+	var err error
+	c.worker, err = worker.New(worker.Config[string]{
+		Name: "rings", Sync: c.sync, Workers: cfg.Workers, MetricsProvider: cfg.MetricsProvider, Clock: cfg.Clock,
+	})
+	return c, err
+}
+
+// Run works until ctx ends. It must be called at most once.
+func (c *Controller) Run(ctx context.Context) error {
+	if _, err := c.webhooks.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    c.webhookEvent,
+		UpdateFunc: func(old, new any) { c.webhookEvent(old); c.webhookEvent(new) },
+		DeleteFunc: c.webhookEvent,
+	}); err != nil {
+		return fmt.Errorf("watch webhook configurations: %w", err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.webhooks.RunWithContext(ctx) })
+	if cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
+		defer c.cfg.Rings.Subscribe(c.worker.Add)()
+		defer c.cfg.Certificates.Subscribe(c.addAll)()
+	}
+	return c.worker.Run(ctx) // which also ends the queue when ctx has ended
+}
+
+// addAll queues all rings that this term has seen.
+func (c *Controller) addAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.memories {
+		c.worker.Add(name)
+	}
+}
+
+// webhookEvent queues the ring of a webhook configuration.
+func (c *Controller) webhookEvent(obj any) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	if o, ok := obj.(metav1.Object); ok && o.GetLabels()[wire.LabelRing] != "" {
+		c.worker.Add(o.GetLabels()[wire.LabelRing])
+	}
+}
+
+func (c *Controller) memory(ring string) *memory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.memories[ring]
+	if m == nil {
+		m = &memory{}
+		c.memories[ring] = m
+	}
+	return m
+}
+
+// sync brings one ring into effect.
+func (c *Controller) sync(ctx context.Context, name string) (time.Duration, error) {
+	r, ok := c.cfg.Rings.Get(name)
+	if !ok {
+		return 0, c.cleanUp(ctx, name)
+	}
+	if r.Object.DeletionTimestamp != nil {
+		return 0, nil
+	}
+	c.cfg.Board.Set(name, resourcesFinding(r))
+	p, err := c.permissionsFor(ctx, r)
+	if err != nil {
+		return 0, err // Without an answer there is nothing to tell, and all stays as it is.
+	}
+	c.cfg.Board.Set(name, p.finding())
+	admission, again, err := c.configureAdmission(ctx, r, p)
+	if ctx.Err() != nil || apierrors.IsConflict(err) {
+		return 0, err
+	}
+	c.cfg.Board.Set(name, admission)
+	// Permissions and calls change without an event.
+	next := min(max(p.next.Sub(c.cfg.Clock.Now()), time.Second), lookInterval)
+	if again > 0 {
+		next = min(next, again)
+	}
+	return next, err
+}
+
+// lookInterval is the longest time between two looks at a ring.
+const lookInterval = 10 * time.Second
+
+// cleanUp forgets a ring that is gone, and deletes its configuration.
+func (c *Controller) cleanUp(ctx context.Context, name string) error {
+	c.mu.Lock()
+	delete(c.memories, name)
+	c.mu.Unlock()
+	c.cfg.Calls.forget(name)
+	have := c.cached(name)
+	if have == nil || have.Labels[wire.LabelRing] != name {
+		return nil
+	}
+	err := c.cfg.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, have.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion},
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the webhook configuration of ring %q, which is gone: %w", name, err)
+	}
+	return nil
+}
+
+// cached returns the webhook configuration of the ring as the informer has it, nil if it has none.
+func (c *Controller) cached(ring string) *admissionregistrationv1.MutatingWebhookConfiguration {
+	obj, exists, err := c.webhooks.GetIndexer().GetByKey(configurationName(ring))
+	if err != nil || !exists {
+		return nil
+	}
+	return obj.(*admissionregistrationv1.MutatingWebhookConfiguration)
+}
