@@ -147,7 +147,7 @@ func (w *world) lead() *replica {
 	_, err := leaseInformer.AddEventHandler(tracker.Handler())
 	must(err)
 	snapshots, err := snapshot.New(snapshot.Config{
-		Rings: ringInformer, Leases: leaseInformer, Resolver: resolver{}, Proofs: tracker, Namespace: "clusterring-system",
+		Rings: ringInformer, Leases: leaseInformer, Resolver: resolver{}, Proofs: tracker, Namespace: "clusterring-system", Registerer: r.registry,
 		Namespaces: corelisters.NewNamespaceLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})),
 	})
 	must(err)
@@ -406,4 +406,21 @@ func (w *world) condition(kind string) metav1.Condition {
 		}
 	}
 	return metav1.Condition{}
+}
+
+// metric returns the sum of all series of a metric.
+func (r *replica) metric(name string) (sum float64) {
+	r.w.t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
 }

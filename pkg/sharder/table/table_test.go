@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/table"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -146,13 +148,7 @@ func TestLostTable(t *testing.T) {
 				before := w.object().Status.Table
 				w.resetMoves()
 				lose(w)
-				w.eventually(5*time.Second, func() error {
-					now := w.object().Status.Table
-					if now == nil || now.Founding || now.Revision <= before.Revision || now.Ring != w.object().UID || len(now.Shards) != 2 {
-						return fmt.Errorf("the table is %+v", now)
-					}
-					return nil
-				})
+				w.eventually(5*time.Second, func() error { return w.restored(before.Revision) })
 				time.Sleep(5 * time.Second)
 				if len(w.moves) != 0 {
 					t.Errorf("%d slots moved", len(w.moves))
@@ -161,6 +157,16 @@ func TestLostTable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// restored says why the table is not one for two shards that came after a revision.
+func (w *world) restored(revision int64) error {
+	object := w.object()
+	now := object.Status.Table
+	if now == nil || now.Founding || now.Revision <= revision || now.Ring != object.UID || len(now.Shards) != 2 {
+		return fmt.Errorf("the table is %+v", now)
+	}
+	return nil
 }
 
 // putTable writes a table as somebody would by hand.
@@ -257,7 +263,7 @@ func TestDeletedLease(t *testing.T) {
 	})
 }
 
-// TestLeaseWithoutLabel takes the label off the Lease of a shard that does not restore it, which must not be taken for gone.
+// TestReleaseHangs asks a shard for slots that never gives them up.
 func TestReleaseHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.lead()
@@ -342,6 +348,46 @@ func TestHostileLeases(t *testing.T) {
 		list, err := w.kube.CoordinationV1().Leases(w.namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(list.Items) != 1 {
 			t.Errorf("%d Leases are left, want the one of a: %v", len(list.Items), err)
+		}
+	})
+}
+
+// TestQuiet lets shards renew for minutes, and posts a finding: no table is written, and no snapshot built.
+func TestQuiet(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		leader := w.lead()
+		w.join("a")
+		w.shares(6*time.Second, map[string]int{"a": 1024})
+		time.Sleep(10 * time.Second)
+		builds, before := leader.metric("clusterring_sharder_snapshots_total"), w.object()
+		if builds == 0 {
+			t.Fatal("no snapshots are counted")
+		}
+		time.Sleep(5 * time.Minute)
+		if after := w.object(); after.ResourceVersion != before.ResourceVersion {
+			t.Errorf("the status was written for nothing: %+v", after.Status)
+		}
+		leader.board.Set(w.ring, findings.Finding{Type: "AdmissionConfigured", Reason: "Bad", Message: strings.Repeat("ä", 40000)})
+		w.eventually(tolerance, func() error {
+			if c := w.condition(v1alpha1.ConditionReady); c.Reason != "Bad" || len(c.Message) > 32768 || !utf8.ValidString(c.Message) {
+				return fmt.Errorf("ready: %s, a message of %d bytes", c.Reason, len(c.Message))
+			}
+			return nil
+		})
+		time.Sleep(time.Second)
+		if after := w.object(); after.Status.Table.Revision != before.Status.Table.Revision {
+			t.Errorf("a condition changed the table")
+		}
+		if now := leader.metric("clusterring_sharder_snapshots_total"); now != builds {
+			t.Errorf("%v snapshots were built for nothing", now-builds)
+		}
+		// The metrics of a ring go with it.
+		if err := w.rings.ShardingV1alpha1().ClusterRings().Delete(t.Context(), w.ring, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n := leader.metric("clusterring_sharder_table_revision") + leader.metric("clusterring_sharder_slots"); n != 0 {
+			t.Errorf("metrics of a ring that is gone add up to %v", n)
 		}
 	})
 }

@@ -1,0 +1,124 @@
+package leases
+
+import (
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// renewal returns version n of a Lease.
+func renewal(name string, n int, holder string) *coordinationv1.Lease {
+	at := metav1.NewMicroTime(begin.Add(time.Duration(n) * time.Second))
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "n", Name: name, UID: "uid-" + "1", ResourceVersion: string(rune('a' + n)), Labels: map[string]string{wire.LabelRing: "r"},
+		},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To(holder), RenewTime: &at},
+	}
+}
+
+func TestTrackerCountsFromFirstSight(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(begin)
+	tr := NewTracker(clock)
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	check := func(what string, got, want time.Time) {
+		t.Helper()
+		if !got.Equal(want) {
+			t.Errorf("%s: since %s, want %s", what, got, want)
+		}
+	}
+	a, b := renewal("a", 0, "p"), renewal("b", 0, "q")
+	check("first sight", tr.Since(a), at(0))
+	clock.SetTime(at(5))
+	check("seen again", tr.Since(a), at(0))
+	check("another", tr.Since(b), at(5))
+	tr.Unread(a)
+	clock.SetTime(at(6))
+	check("an old event after a failed read", tr.Since(a), at(0))
+	check("answered after a failed read", tr.Answered(a), at(6))
+	check("another is not affected", tr.Since(b), at(5))
+	tr.Interrupted()
+	clock.SetTime(at(9))
+	check("blind", tr.Since(a), at(6))
+	tr.Since(renewal("b", 1, "q")) // news
+	check("news of another ends blindness", tr.Since(a), at(9))
+}
+
+func TestTrackerProof(t *testing.T) {
+	tr := NewTracker(clocktesting.NewFakePassiveClock(begin))
+	var told int
+	tr.Subscribe(func(string) { told++ })
+	steps := []struct {
+		lease  *coordinationv1.Lease
+		proved bool
+		told   int
+	}{
+		{renewal("a", 0, "p"), false, 0},
+		{renewal("a", 0, "p"), false, 0},
+		{renewal("a", 1, "p"), true, 1},
+		{renewal("a", 2, "p"), true, 1},
+		{renewal("a", 3, "q"), false, 2}, // a new process has proved nothing
+		{renewal("a", 4, "q"), true, 3},
+	}
+	for i, s := range steps {
+		tr.Since(s.lease)
+		if got := tr.Proved(s.lease); got != s.proved || told != s.told {
+			t.Errorf("step %d: proved %v, told %d times, want %v and %d", i, got, told, s.proved, s.told)
+		}
+	}
+	if tr.Proved(renewal("a", 5, "other")) {
+		t.Error("the proof of one holder counts for another")
+	}
+}
+
+func TestTrackerUndisturbed(t *testing.T) {
+	tests := map[string]struct {
+		do   func(*Tracker, cache.ResourceEventHandler)
+		want int // seconds
+	}{
+		"nothing":       {func(*Tracker, cache.ResourceEventHandler) {}, 0},
+		"held, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "p")) }, 10},
+		"free, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "")) }, 0},
+		"ours, deleted": {func(tr *Tracker, h cache.ResourceEventHandler) {
+			h.OnDelete(renewal("a", 0, "p"))
+			tr.Took(renewal("a", 0, "p"))
+		}, 0},
+		"ours, then told": {func(tr *Tracker, h cache.ResourceEventHandler) {
+			tr.Took(renewal("a", 0, "p"))
+			h.OnDelete(renewal("a", 0, "p"))
+		}, 0},
+		"interrupted":  {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Interrupted() }, 10},
+		"listed again": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnUpdate(renewal("a", 0, "p"), renewal("a", 0, "p")) }, 10},
+		"free, but only by hearsay": {func(_ *Tracker, h cache.ResourceEventHandler) {
+			h.OnDelete(cache.DeletedFinalStateUnknown{Key: "n/a", Obj: renewal("a", 0, "")})
+		}, 10},
+		"another ring's": {func(_ *Tracker, h cache.ResourceEventHandler) {
+			other := renewal("a", 0, "p")
+			other.Labels[wire.LabelRing] = "other"
+			h.OnDelete(other)
+		}, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := clocktesting.NewFakePassiveClock(begin)
+			tr := NewTracker(clock)
+			tr.Started()
+			tr.Since(renewal("a", 0, "p"))
+			clock.SetTime(begin.Add(10 * time.Second))
+			tt.do(tr, tr.Handler())
+			clock.SetTime(begin.Add(20 * time.Second))
+			if got := tr.Undisturbed("r", "n").Sub(begin); got != time.Duration(tt.want)*time.Second {
+				t.Errorf("since %s, want %d s", got, tt.want)
+			}
+		})
+	}
+}
