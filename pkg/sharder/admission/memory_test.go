@@ -89,7 +89,7 @@ func TestMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServeUntilKilled$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServeUntilKilled$", "-test.v", "-test.short")
 	cmd.Env = append(os.Environ(), childVar+"=1", "GOMEMLIMIT=96MiB")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
