@@ -17,6 +17,7 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/sharder/labels"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 var (
@@ -38,7 +39,7 @@ func resource(gr schema.GroupResource, kind string, namespaced bool) resources.R
 func rule() *labels.Rule {
 	return &labels.Rule{
 		Ring: "r",
-		Main: []labels.Main{
+		Main: []snapshot.Main{
 			{Resource: resource(foos, "Foo", true), Controlled: []resources.Resource{
 				resource(deployments, "Deployment", true), resource(replicaSets, "ReplicaSet", true),
 			}},

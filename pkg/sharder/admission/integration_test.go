@@ -18,6 +18,7 @@ import (
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/sharder/labels"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 var cluster *testenv.Cluster
@@ -30,7 +31,7 @@ func TestAPIServer(t *testing.T) {
 	kube, ns := kubernetes.NewForConfigOrDie(cluster.Config()), cluster.Namespace(t)
 	r := &labels.Rule{
 		Ring: testenv.Name(t),
-		Main: []labels.Main{{Resource: resource(configMaps, "ConfigMap", true), Controlled: []resources.Resource{
+		Main: []snapshot.Main{{Resource: resource(configMaps, "ConfigMap", true), Controlled: []resources.Resource{
 			{GVR: corev1.SchemeGroupVersion.WithResource("secrets"), Kind: "Secret", Namespaced: true},
 			{GVR: corev1.SchemeGroupVersion.WithResource("serviceaccounts"), Kind: "ServiceAccount", Namespaced: true},
 		}}},

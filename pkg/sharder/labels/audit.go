@@ -13,6 +13,7 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 const (
@@ -105,7 +106,7 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 	}
 }
 
-func anyUnread(main Main, unread map[resources.Resource]error) bool {
+func anyUnread(main snapshot.Main, unread map[resources.Resource]error) bool {
 	for _, c := range main.Controlled {
 		if unread[c] != nil {
 			return true

@@ -24,6 +24,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -71,7 +72,9 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f.rules = &fixedRules{map[string]*Rule{f.ring: {
 		Ring: f.ring,
-		Main: []Main{{configMaps, []resources.Resource{secrets, accounts}}, {classes, []resources.Resource{secrets}}},
+		Main: []snapshot.Main{
+			{Resource: configMaps, Controlled: []resources.Resource{secrets, accounts}}, {Resource: classes, Controlled: []resources.Resource{secrets}},
+		},
 		Inside: func(namespace string) (inside, known bool) {
 			ns, err := lister.Get(namespace)
 			return err == nil && ns.Labels["ring"] == f.ring, err == nil

@@ -10,11 +10,14 @@ import (
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 func TestRule(t *testing.T) {
 	r := &Rule{
-		Main: []Main{{configMaps, []resources.Resource{secrets, accounts}}, {classes, []resources.Resource{secrets}}},
+		Main: []snapshot.Main{
+			{Resource: configMaps, Controlled: []resources.Resource{secrets, accounts}}, {Resource: classes, Controlled: []resources.Resource{secrets}},
+		},
 		Inside: func(ns string) (inside, known bool) {
 			return ns == "in", ns != "new"
 		},
