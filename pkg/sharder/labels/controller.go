@@ -40,6 +40,9 @@ type Config struct {
 	Namespaces cache.SharedIndexInformer
 	// Board takes the condition ObjectsLabelled. Required with Lead.
 	Board *findings.Board
+	// Born is called with the ring of each main object that was created lately, under a name of its own, and has no label:
+	// admission should have labelled it. Optional.
+	Born func(ring string)
 	// Metrics is required.
 	Metrics *Metrics
 	// Delay is how long a birth is left to the leader by a Controller without Lead, 1 s by default.
@@ -84,6 +87,9 @@ func New(cfg Config) (*Controller, error) {
 	}
 	if cfg.Writers <= 0 {
 		cfg.Writers = 8
+	}
+	if cfg.Born == nil {
+		cfg.Born = func(string) {}
 	}
 	return &Controller{
 		cfg: cfg, lister: stream.NewLister(cfg.Metadata), changed: make(chan struct{}, 1),

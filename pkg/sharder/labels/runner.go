@@ -111,6 +111,9 @@ func (r *runner) run(ctx context.Context) {
 	wg.Wait()
 }
 
+// recent is the age up to which an object without a label counts as one that was born so.
+const recent = 30 * time.Second
+
 // birth takes up a main object that comes to have no label. What had none before, and is only changed, was seen already, or is
 // left to the audit, which labels its children first.
 func (r *runner) birth(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata) {
@@ -127,6 +130,10 @@ func (r *runner) birth(ctx context.Context, resource resources.Resource, event w
 		value, decided := answer.Label()
 		if decided && value == "" || !decided && answer.Kind != Unknown {
 			return
+		}
+		// A label that was taken away shows here, too. Such an object is older, as far as clocks agree.
+		if o.GenerateName == "" && time.Since(o.CreationTimestamp.Time).Abs() < recent {
+			r.cfg.Born(r.rule.Ring)
 		}
 		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
 	}
