@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -37,7 +36,7 @@ type lock struct {
 	logger klog.Logger
 
 	// mu is held during requests, so that one write does not make another one conflict.
-	mu sync.Mutex
+	mu mutex
 	// seen is the Lease as last read or written.
 	seen *coordinationv1.Lease
 	// held is set from the first successful write on. From then on the Lease is ours or lost.
@@ -54,8 +53,14 @@ type lock struct {
 var _ resourcelock.Interface = (*lock)(nil)
 
 func newLock(l *Lease) *lock {
-	return &lock{lease: l, client: l.cfg.Client.Leases(l.cfg.Namespace)}
+	return &lock{lease: l, client: l.cfg.Client.Leases(l.cfg.Namespace), mu: make(mutex, 1)}
 }
+
+// A mutex is one that a bubble of testing/synctest does not wait for: time goes on in it while somebody waits.
+type mutex chan struct{}
+
+func (m mutex) Lock()   { m <- struct{}{} }
+func (m mutex) Unlock() { <-m }
 
 // Get reads the Lease, and finds out whether it was lost.
 func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
