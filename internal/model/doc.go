@@ -48,7 +48,15 @@
 // # What is not modelled
 //
 // Objects, labels and lists; weights and preferences (pkg/ring has tests of its own); three slots or more; clocks that run at
-// different rates; the inside of processes. With three shards and two slots, faults are bounded; see TestDeep.
+// different rates; the inside of processes.
+//
+// # How far it goes
+//
+// TestProtocol explores completely: one slot and two shards with any number of faults and everything late, one slot and three
+// shards, and two slots and two shards, with any plan and any number of faults; the same two slots by ring.Next, with G2 and
+// G5. Bounded in faults are: G2 with a lost table or with Leases that people touch (2), three shards with two slots (1).
+// TestDeep goes further, and not always to the end: 700,000 to 2 million states of restored Leases, of an etcd that is
+// restored after all Leases have run out, of tables that are lost twice or taken for lost, and of requests with two slots.
 //
 // # What it found
 //
@@ -57,6 +65,10 @@
 // old one, which all shards have passed. They ignore it, it waits for their answers, and no slot moves until they restart.
 //
 // A slot counts as gained if any word that was sent left it out, also if that word was never answered ([RuleGainedSent]).
+//
+// Of the rules of docs/design.md two are not needed for a guarantee ([RuleMarked], [RuleKeepWithoutHeir]), nor is proof of life
+// (H4): a plan that ignores them loses time, and a process that comes back finds its slots gone. To write the table first
+// when a term begins is not needed either, and so it is not a rule.
 //
 // # Where the guarantees end
 //

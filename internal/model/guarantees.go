@@ -67,13 +67,15 @@ func (m *model) broken(s *state) string {
 	return ""
 }
 
-// good reports whether nothing is open: every slot is worked on by its owner, and nothing waits for an end. Without live
-// shards there is nothing to ask for.
+// good reports whether nothing is open: every slot is worked on by its owner, and nothing waits for an end. Without a shard
+// that could take slots there is nothing to ask for.
 func (m *model) good(s *state) bool {
-	live := 0
+	if !m.takers(s) {
+		return true
+	}
 	for n := range m.cfg.Shards {
 		sh := &s.shards[n]
-		if sh.word.sent || sh.deleting {
+		if sh.word.sent || sh.deleting || m.silent(sh) {
 			return false
 		}
 		for i := range sh.processes {
@@ -81,11 +83,8 @@ func (m *model) good(s *state) bool {
 			switch {
 			case p.wire != 0, p.status == expired, p.status == ghost:
 				return false
-			case p.status != valid:
-			case !m.holds(sh, h) || p.busy != m.own(p) || m.mustWrite(sh, h):
+			case p.status == valid && (!m.holds(sh, h) || p.busy != m.own(p) || m.mustWrite(sh, h)):
 				return false
-			default:
-				live++
 			}
 		}
 	}
@@ -93,9 +92,6 @@ func (m *model) good(s *state) bool {
 		if s.writes[i].present {
 			return false
 		}
-	}
-	if live == 0 {
-		return true
 	}
 	if !s.table.present || s.table.founding || m.lost(s) {
 		return false
@@ -113,6 +109,18 @@ func (m *model) good(s *state) bool {
 	}
 	_, changed := m.planned(s)
 	return !changed
+}
+
+// takers reports whether there is a shard that can take slots, or will be when it renews its Lease.
+func (m *model) takers(s *state) bool {
+	for n := range m.cfg.Shards {
+		sh := &s.shards[n]
+		p := sh.process(sh.lease.holder)
+		if p != nil && !sh.lease.hidden && (p.status == valid || p.status == expired) && m.holds(sh, sh.lease.holder) {
+			return true
+		}
+	}
+	return false
 }
 
 // moves returns how ring.Next breaks a rule or G5, or "".
