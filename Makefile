@@ -45,6 +45,7 @@ build: bin/devcluster ## Build the programs into bin/.
 	go build -o bin/ ./tools/sharder ./tools/demo ./tools/bench
 	go build -o bin/ ./internal/old/cmd/sample-controller # ./sample-controller, once ./tools/sharder knows of slots
 	go build -o bin/webhosting-operator ./examples/webhosting
+	go build -o bin/sharder-old ./internal/old/cmd/sharder
 
 .PHONY: bin/devcluster
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.

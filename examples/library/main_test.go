@@ -23,9 +23,9 @@ func TestMain(m *testing.M) { testenv.Main(m, &cluster, testenv.Options{}) }
 
 func TestTwoShardsShareTheObjects(t *testing.T) {
 	s := stage.New(t, cluster, "../..")
-	s.Build("tools/sharder", "examples/library")
+	s.Build("internal/old/cmd/sharder", "examples/library")
 	s.Apply("examples/library/manifests/namespace.yaml", "examples/library/manifests/rbac.yaml", "examples/library/manifests/ring.yaml")
-	s.StartSharder()
+	s.StartSharder("internal/old/cmd/sharder")
 	kubeconfig := s.Kubeconfig(namespace, "checksums")
 	start := func(name string) *procs.Process {
 		return s.Start(name, s.Program("examples/library"), []string{"--kubeconfig=" + kubeconfig, "--name=" + name}, nil)

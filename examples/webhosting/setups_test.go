@@ -47,9 +47,9 @@ func TestSingleton(t *testing.T) {
 // TestRing: the sharder gives the Websites to two shards, and takes them with it when one leaves, comes back, or is killed.
 func TestRing(t *testing.T) {
 	c := newCompany(t, "examples/webhosting/config/ring.yaml")
-	c.stage.Build("tools/sharder", "examples/webhosting")
+	c.stage.Build("internal/old/cmd/sharder", "examples/webhosting")
 	t.Cleanup(c.deleteRing)
-	c.stage.StartSharder()
+	c.stage.StartSharder("internal/old/cmd/sharder")
 	one := c.start("one")
 	c.start("two")
 	names := c.createWebsites("museum", 20)

@@ -18,5 +18,5 @@
 //   - G4: no child leaves a shard that is at work on its owner, and at the end each is with its owner.
 //
 // A shard is this test binary, started again as a small sharded controller of ConfigMaps; see controller_test.go. The
-// sharder is built from tools/sharder. With -artifacts, the logs and records of the processes are kept.
+// sharder is built from internal/old/cmd/sharder. With -artifacts, the logs and records of the processes are kept.
 package e2e

@@ -40,7 +40,7 @@ func (w withSharder) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	sharderBinary = filepath.Join(dir, "sharder")
-	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/tools/sharder")
+	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/internal/old/cmd/sharder")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)

@@ -156,7 +156,7 @@ func (b *bench) startSharders(ctx context.Context, n int, via func(target string
 			return nil, err
 		}
 		p, err := b.group.Start(procs.Spec{
-			Name: fmt.Sprintf("sharder-%d", i), Path: filepath.Join(b.bin, "sharder"),
+			Name: fmt.Sprintf("sharder-%d", i), Path: filepath.Join(b.bin, "sharder-old"),
 			Args: append([]string{
 				"--kubeconfig=" + b.cluster.KubeconfigPath, "--namespace=" + systemNamespace,
 				"--webhook-bind-address=" + webhook, "--webhook-url=https://" + reached, "--permit-port-sharing",

@@ -15,10 +15,11 @@ import (
 
 var errHelp = errors.New("help was asked for")
 
-const usage = `sharder assigns the objects of sharded controllers to their shards.
+const usage = `sharder gives objects their slots, and slots to the shards of sharded controllers.
 
-Run two or more replicas: all of them answer admission requests, one of them, elected, watches the shards and moves
-objects. When no replica runs, API requests succeed all the same, and what was missed is picked up later.
+Run two or more replicas: all of them answer admission requests, one of them, elected, watches the shards and keeps the
+tables. When no replica runs, API requests succeed all the same, shards keep what they have, and what was missed is picked
+up later.
 
 In a cluster, with a service account and the manifests in config/:
   sharder
@@ -94,7 +95,6 @@ var flagOf = map[string]string{
 	"shards.grace":                 "shard-grace",
 	"assignment.auditInterval":     "audit-interval",
 	"assignment.concurrentWrites":  "concurrent-writes",
-	"assignment.concurrentRings":   "concurrent-rings",
 }
 
 // nameFlags puts the flag in front of each problem that Validate found.
@@ -139,11 +139,10 @@ func flags(c *config.Sharder, file *string, logs *textlogger.Config) *pflag.Flag
 	fs.StringVar(&c.Metrics.BindAddress, "metrics-bind-address", c.Metrics.BindAddress, "where /metrics, /healthz, /readyz and /debug/pprof are served without TLS, `host:port`; 0 serves nothing")
 	fs.BoolVar(&c.Metrics.Profiling, "profiling", c.Metrics.Profiling, "serve /debug/pprof, to the local host and port forwarding only")
 
-	fs.DurationVar(&c.Shards.Grace.Duration, "shard-grace", c.Shards.Grace.Duration, "how long a shard's Lease may be expired before it is taken; 0 means a third of its duration")
+	fs.DurationVar(&c.Shards.Grace.Duration, "shard-grace", c.Shards.Grace.Duration, "how long a shard's Lease may be expired before it is deleted; 0 means a third of its duration")
 	a := &c.Assignment
-	fs.DurationVar(&a.AuditInterval.Duration, "audit-interval", a.AuditInterval.Duration, "the time between two audits of a ring")
-	fs.IntVar(&a.ConcurrentWrites, "concurrent-writes", a.ConcurrentWrites, "requests that a ring may have under way at once while objects move")
-	fs.IntVar(&a.ConcurrentRings, "concurrent-rings", a.ConcurrentRings, "rings whose objects move at the same time")
+	fs.DurationVar(&a.AuditInterval.Duration, "audit-interval", a.AuditInterval.Duration, "the time between two audits of the labels of a ring")
+	fs.IntVar(&a.ConcurrentWrites, "concurrent-writes", a.ConcurrentWrites, "labels that may be written at once, for each resource of a ring")
 
 	fs.VarPF(goFlag{logs.Verbosity()}, "v", "v", "log level: 0 changes of ownership, 2 decisions, 4 debugging")
 	fs.VarPF(goFlag{logs.VModule()}, "vmodule", "", "log levels for single files, comma-separated `pattern=N`")

@@ -1,5 +1,5 @@
-// Command sharder assigns the objects of sharded controllers to their shards. One installation serves all rings of a
-// cluster; any number of replicas may run.
+// Command sharder gives objects their slots, and slots to the shards of sharded controllers. One installation serves all rings
+// of a cluster; any number of replicas may run.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/internal/clientmetrics"
-	"github.com/clusterring/clusterring/internal/old/sharder"
+	"github.com/clusterring/clusterring/pkg/sharder"
 )
 
 const (

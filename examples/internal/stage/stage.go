@@ -18,6 +18,7 @@ import (
 	// What is built when a test runs: when it has changed, "go test" must not take the result from its cache.
 	_ "github.com/clusterring/clusterring/internal/old/shard"
 	_ "github.com/clusterring/clusterring/internal/old/sharder"
+	_ "github.com/clusterring/clusterring/pkg/sharder"
 )
 
 const (
@@ -108,8 +109,8 @@ func (s *Stage) Start(name, program string, args, env []string) *procs.Process {
 	return p
 }
 
-// StartSharder starts a sharder, which was built before, and returns when it is ready.
-func (s *Stage) StartSharder() *procs.Process {
+// StartSharder starts a sharder, whose package was built before, and returns when it is ready.
+func (s *Stage) StartSharder(pkg string) *procs.Process {
 	s.t.Helper()
 	s.Apply("config/namespace.yaml", "config/rbac/resources.yaml", "config/rbac/serviceaccount.yaml", "config/rbac/sharder.yaml")
 	var webhook, metrics string
@@ -119,7 +120,7 @@ func (s *Stage) StartSharder() *procs.Process {
 			s.t.Fatal(err)
 		}
 	}
-	p := s.Start("sharder", s.Program("tools/sharder"), []string{
+	p := s.Start("sharder", s.Program(pkg), []string{
 		"--kubeconfig=" + s.Kubeconfig(sharderNamespace, "sharder"), "--namespace=" + sharderNamespace,
 		"--webhook-url=https://" + webhook, "--webhook-bind-address=" + webhook, "--metrics-bind-address=" + metrics, "-v=2",
 	}, nil)
