@@ -7,18 +7,15 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/manifests"
-	hashring "github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/procs"
-	"github.com/clusterring/clusterring/pkg/partition"
 	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
-	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
@@ -36,37 +33,48 @@ var chapters = []chapter{
 		controlPlane,
 	},
 	{
-		"Two sharders, three shards", `The sharder assigns objects to shards. Every replica answers admission requests, one of
-		them leads and watches the shards. The shards are three processes of an ordinary controller that makes a Deployment of every Foo.`,
+		"Two sharders, three shards", `Every replica of the sharder answers admission requests, one of them leads: it keeps the table
+		that says which shard has which of 1024 slots. The shards are three processes of an ordinary controller that makes a Deployment
+		of every Foo.`,
 		start,
 	},
 	{
-		"Foos are created", `Each is assigned while it is created, by a label that the sharder's webhook adds. From now on some Foo
+		"Foos are created", `Each gets a label with its slot, a hash of its name, while it is created. From now on some Foo
 		is edited every moment, so that there is always work to do, also on what is just being moved.`,
 		createFoos,
 	},
 	{
-		"A shard joins", `About a fourth of the Foos belong to it now. The other shards are asked to let go of these; each does so when
-		it has finished what it was doing to the Foo, and no Foo moves between two shards that were there before.`,
+		"A shard joins", `A fourth of the slots goes to it, after a moment in which an older shard might leave. The others are asked for
+		these slots; each gives them up when it has finished what it was doing there. No object is written.`,
 		join,
 	},
 	{
-		"A shard leaves", `It gets SIGTERM, finishes its work, releases its Lease and exits. Its Foos are given to the others.`,
+		"A shard leaves", `It gets SIGTERM, finishes its work, releases its Lease and exits. Its slots go to the others.`,
 		leave,
 	},
 	{
-		"A shard crashes", `kill -9. Nobody is told: its Lease has to run out before anyone may touch its Foos. Meanwhile, new
-		Foos are created. As soon as the sharder sees that the Lease has expired, no new ones are given to the dead shard.`,
+		"A shard crashes", `kill -9. Nobody is told: its Lease has to run out before anyone may touch its Foos. The sharder then deletes
+		the Lease, and one write of the table gives its slots away.`,
 		crash,
 	},
 	{
+		"A rolling update", `Each shard is replaced as a Deployment does it: a new one is started, and when it is ready an old one
+		ends. The newcomer gets what the old one had, so each Foo changes hands once.`,
+		rollingUpdate,
+	},
+	{
+		"Somebody tampers", `While a shard joins, Foos are replaced by manifests without labels, relabelled, stripped, deleted and
+		restored with the labels of others. A label only hides an object until it is corrected; who works on it is in the table.`,
+		tampering,
+	},
+	{
 		"The leading sharder crashes", `kill -9 again, while Foos are created. The other replica goes on answering admission
-		requests, and picks up those that were created in the wrong moment.`,
+		requests, and labels those that were created in the wrong moment.`,
 		leaderCrash,
 	},
 	{
-		"No sharder at all", `All sharders are killed, and Foos are created. They must be created all the same. They wait, unassigned,
-		until a sharder is back; the others go on being reconciled.`,
+		"No sharder at all", `All sharders are killed, and Foos are created. They must be created all the same. They wait, without a
+		label, until a sharder is back; the others go on being reconciled.`,
 		noSharder,
 	},
 }
@@ -155,6 +163,9 @@ func start(ctx context.Context, d *demo) (err error) {
 	if d.webhook, err = procs.FreeAddress(); err != nil {
 		return err
 	}
+	if err := d.hurry(ctx); err != nil {
+		return err
+	}
 	began := time.Now()
 	for _, name := range []string{"sharder-1", "sharder-2"} {
 		if err := d.startSharder(ctx, name); err != nil {
@@ -181,6 +192,17 @@ func start(ctx context.Context, d *demo) (err error) {
 	return nil
 }
 
+// hurry makes the ring wait for less than it usually would, so that nobody has to wait here.
+func (d *demo) hurry(ctx context.Context) error {
+	rings, err := ringclient.NewForConfig(d.config)
+	if err != nil {
+		return err
+	}
+	patch := fmt.Appendf(nil, `{"spec":{"rebalanceDelay":%q,"shards":{"maxLeaseDuration":%q}}}`, rebalanceDelay, d.opts.shardLease)
+	_, err = rings.ShardingV1alpha1().ClusterRings().Patch(ctx, ring, types.MergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
 func createFoos(ctx context.Context, d *demo) error {
 	n := d.opts.foos
 	stop := d.out.Live(func() string { return fmt.Sprintf("creating Foos: %d of %d", d.traffic.created(), n) })
@@ -191,7 +213,7 @@ func createFoos(ctx context.Context, d *demo) error {
 	stop()
 	median, longest := slowest(births)
 	d.out.Fact("%d created in %s by eight clients; a create took %s (median), at most %s", len(births), seconds(created), millis(median), millis(longest))
-	d.out.Fact("born with a shard: %d of %d", len(births)-len(unassigned(births)), len(births))
+	d.out.Fact("born with the label of their slot: %d of %d", len(births)-len(unlabelled(births)), len(births))
 	if err := d.awaitBirths(ctx); err != nil {
 		return err
 	}
@@ -213,21 +235,4 @@ func createFoos(ctx context.Context, d *demo) error {
 		d.stopEdits = func() { cancel(); <-done }
 	}
 	return nil
-}
-
-// owners returns the function that gives Foos to the shards of a ring.
-func owners(shards []string) (func(census.Object) string, error) {
-	var members []hashring.Member
-	for _, name := range shards {
-		members = append(members, hashring.Member{Name: name})
-	}
-	r, err := hashring.New(members...)
-	if err != nil {
-		return nil, err
-	}
-	gk := schema.GroupKind{Group: foov1alpha1.SchemeGroupVersion.Group, Kind: "Foo"}
-	return func(foo census.Object) string {
-		owner, _ := r.Owner(partition.Key(gk, foo.Namespace, foo.Name))
-		return owner
-	}, nil
 }

@@ -152,24 +152,13 @@ func (d *demo) await(ctx context.Context, what string, live func(*census.State) 
 	return at, nil
 }
 
-// settle waits until every Foo is with the owner that a ring of the shards gives it, its Deployment too, and nothing is
-// left to drain.
+// settle waits until each of the shards has its part of the slots, and every Foo and its Deployment have the label of theirs.
 func (d *demo) settle(ctx context.Context, shards []string) (time.Time, error) {
-	owner, err := owners(shards)
-	if err != nil {
-		return time.Time{}, err
-	}
 	at, err := d.await(ctx, "moving",
-		func(s *census.State) string {
-			foos, deployments := s.Settled(owner)
-			return fmt.Sprintf("%d Foos and %d Deployments to go", foos, deployments)
-		},
-		func(s *census.State) bool {
-			foos, deployments := s.Settled(owner)
-			return foos+deployments == 0
-		})
+		func(s *census.State) string { return s.ToGo(shards).String() },
+		func(s *census.State) bool { return s.ToGo(shards) == census.ToGo{} })
 	if err != nil {
-		d.census.View(func(s *census.State) { err = fmt.Errorf("%w: %s", err, strings.Join(s.Unsettled(owner, 5), "; ")) })
+		d.census.View(func(s *census.State) { err = fmt.Errorf("%w: %s", err, strings.Join(s.Misplaced(5), "; ")) })
 	}
 	return at, err
 }
@@ -180,10 +169,10 @@ func (d *demo) table(gone ...string) {
 	d.census.View(func(s *census.State) {
 		total = len(s.Foos)
 		for _, o := range s.Foos {
-			foos[o.Shard]++
+			foos[s.Shard(o)]++
 		}
 		for _, o := range s.Deployments {
-			deployments[o.Shard]++
+			deployments[s.Shard(o)]++
 		}
 	})
 	var shares []story.Share
@@ -195,7 +184,7 @@ func (d *demo) table(gone ...string) {
 		shares = append(shares, share)
 	}
 	if foos[""] > 0 {
-		shares = append(shares, story.Share{Shard: "(none)", Foos: foos[""], Deployments: deployments[""], Note: "unassigned"})
+		shares = append(shares, story.Share{Shard: "(none)", Foos: foos[""], Deployments: deployments[""], Note: "without a label"})
 	}
 	d.out.Shares(shares)
 }

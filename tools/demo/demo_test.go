@@ -80,33 +80,6 @@ func TestKeepFromEnvironment(t *testing.T) {
 	}
 }
 
-func TestOwnersMoveAsLittleAsTheRing(t *testing.T) {
-	before, err := owners([]string{"shard-a", "shard-b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := owners([]string{"shard-c", "shard-b", "shard-a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	moved := 0
-	for i := range 300 {
-		foo := census.Object{Namespace: "default", Name: "foo-" + strings.Repeat("x", i)}
-		switch from, to := before(foo), after(foo); {
-		case from == "" || to == "":
-			t.Fatalf("Foo %s has no owner: %q, %q", foo.Key(), from, to)
-		case from != to:
-			moved++
-			if to != "shard-c" {
-				t.Errorf("Foo %s moves from %s to %s when shard-c joins", foo.Key(), from, to)
-			}
-		}
-	}
-	if moved == 0 {
-		t.Error("nothing moves when a shard joins")
-	}
-}
-
 func TestSlowest(t *testing.T) {
 	births := []birth{{took: 3}, {took: 1}, {took: 2}}
 	if median, longest := slowest(births); median != 2 || longest != 3 {
@@ -120,11 +93,11 @@ func TestSlowest(t *testing.T) {
 	}
 }
 
-func TestUnassigned(t *testing.T) {
-	births := []birth{{key: "a", shard: "s"}, {key: "b"}, {key: "c", shard: "s"}}
-	got := unassigned(births)
+func TestUnlabelled(t *testing.T) {
+	births := []birth{{key: "a", label: true}, {key: "b"}, {key: "c", label: true}}
+	got := unlabelled(births)
 	if len(got) != 1 || got[0].key != "b" || births[1].key != "b" || births[0].key != "a" {
-		t.Errorf("unassigned: %v of %v, want b only", got, births)
+		t.Errorf("unlabelled: %v of %v, want b only", got, births)
 	}
 }
 

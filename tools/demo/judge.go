@@ -62,9 +62,6 @@ func (d *demo) judge(ctx context.Context) (failed int, err error) {
 // world collects what the checks look at.
 func (d *demo) world(ctx context.Context) (w checks.World, edits int, err error) {
 	w = checks.World{Live: d.members, Movements: d.movements, Died: map[record.Worker]time.Time{}}
-	if w.Owner, err = owners(d.members); err != nil {
-		return w, 0, err
-	}
 	if w.State, err = d.census.List(ctx); err != nil {
 		return w, 0, err
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // keepRunning says how to look around, and waits until the context is done.
@@ -16,14 +16,14 @@ func (d *demo) keepRunning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	label := v1alpha1.ShardLabel(ring)
+	label := wire.SlotLabel(ring)
 	d.out.Chapter("Look around", "Everything goes on running until Ctrl-C is pressed here. In another terminal:")
 	d.out.Lines(
 		"  export KUBECONFIG="+d.path("cluster", "kubeconfig"),
 		"  kubectl get clusterrings",
 		"  kubectl get leases --show-labels",
 		"  kubectl get foos,deployments -L "+label,
-		"  kubectl get foos --watch -l "+label+"="+d.members[0],
+		"  kubectl get clusterring "+ring+" -o yaml",
 		"  kubectl create -o yaml -f "+filepath.Join(d.opts.repo, "sample-controller", "artifacts", "foo.yaml"),
 		"",
 		"One more shard (Ctrl-C lets it leave):",

@@ -12,33 +12,37 @@ import (
 	"github.com/clusterring/clusterring/tools/demo/internal/checks"
 )
 
-// mark returns the number of moves of Foos that were seen so far.
+// mark returns the number of moves of slots that were seen so far.
 func (d *demo) mark() (moves int) {
-	d.census.View(func(s *census.State) { moves = len(s.FooMoves) })
+	d.census.View(func(s *census.State) { moves = len(s.Moves) })
 	return moves
 }
 
-// moved returns the moves of Foos since the mark, and how many Foos have another owner now than in the ring of the shards
-// before. It notes both for the checks.
-func (d *demo) moved(mark int, what string, before []string) (moves []census.Move, needed int, err error) {
-	was, err := owners(before)
-	if err != nil {
-		return nil, 0, err
-	}
-	is, err := owners(d.members)
-	if err != nil {
-		return nil, 0, err
-	}
-	d.census.View(func(s *census.State) {
-		moves = slices.Clone(s.FooMoves[mark:])
-		for _, foo := range s.Foos {
-			if was(foo) != is(foo) {
-				needed++
-			}
-		}
-	})
+// moved returns the moves of slots since the mark, and notes them for the checks with how many there have to be.
+func (d *demo) moved(mark int, what string, needed int) (moves []census.Move) {
+	d.census.View(func(s *census.State) { moves = slices.Clone(s.Moves[mark:]) })
 	d.movements = append(d.movements, checks.Movement{What: what, Moved: len(moves), Needed: needed})
-	return moves, needed, nil
+	return moves
+}
+
+// slots returns how many slots the shard has.
+func (d *demo) slots(shard string) (n int) {
+	d.census.View(func(s *census.State) { n = s.Table.Count(shard) })
+	return n
+}
+
+// written returns how many objects the sharder has written to after they were created.
+func (d *demo) written() (n int) {
+	d.census.View(func(s *census.State) { n = s.Written() })
+	return n
+}
+
+// foosIn returns how many Foos moved.
+func foosIn(moves []census.Move) (n int) {
+	for _, m := range moves {
+		n += m.Foos
+	}
+	return n
 }
 
 // foos returns how many Foos there are.
@@ -68,8 +72,8 @@ func (d *demo) awaitBirths(ctx context.Context) error {
 	return err
 }
 
-// waited tells how many Foos were born unassigned, and for how long they were: since since, or since the birth of each if
-// that is zero.
+// waited describes how many Foos were born without a label, and how long it took until they had it: since since, or since the birth
+// of each if that is zero.
 func (d *demo) waited(births []birth, since time.Time) string {
 	if len(births) == 0 {
 		return "none"
@@ -77,7 +81,7 @@ func (d *demo) waited(births []birth, since time.Time) string {
 	var waits []time.Duration
 	d.census.View(func(s *census.State) {
 		for _, b := range births {
-			waits = append(waits, s.Foos[b.key].Assigned.Sub(later(b.at, since)))
+			waits = append(waits, s.Foos[b.key].Labelled.Sub(later(b.at, since)))
 		}
 	})
 	slices.Sort(waits)
@@ -85,7 +89,7 @@ func (d *demo) waited(births []birth, since time.Time) string {
 	if !since.IsZero() {
 		after = "the start"
 	}
-	return fmt.Sprintf("%d, assigned %s (median), at most %s after %s", len(waits), seconds(waits[len(waits)/2]), seconds(waits[len(waits)-1]), after)
+	return fmt.Sprintf("%d, labelled %s (median), at most %s after %s", len(waits), seconds(waits[len(waits)/2]), seconds(waits[len(waits)-1]), after)
 }
 
 func later(a, b time.Time) time.Time {

@@ -21,6 +21,7 @@ const (
 	sharderNamespace = "clusterring-system"
 	shardNamespace   = "default"
 	fooNamespace     = "default"
+	rebalanceDelay   = 3 * time.Second
 )
 
 // startControlPlane starts etcd, kube-apiserver and kube-controller-manager and returns when all are ready.

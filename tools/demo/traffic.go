@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 	foos "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned/typed/samplecontroller/v1alpha1"
 	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )
@@ -21,7 +21,7 @@ import (
 // birth is what the API server answered to the creation of a Foo.
 type birth struct {
 	key   string
-	shard string // that it was born with, empty if it was born unassigned
+	label bool // it was born with a label for its slot
 	at    time.Time
 	took  time.Duration
 }
@@ -91,7 +91,7 @@ func (t *traffic) createOne(ctx context.Context) (birth, bool) {
 		}
 		return birth{}, false
 	}
-	b := birth{key: fooNamespace + "/" + name, shard: foo.Labels[v1alpha1.ShardLabel(ring)], at: time.Now(), took: time.Since(started)}
+	b := birth{key: fooNamespace + "/" + name, label: foo.Labels[wire.SlotLabel(ring)] != "", at: time.Now(), took: time.Since(started)}
 	t.births = append(t.births, b)
 	return b, true
 }
@@ -136,14 +136,14 @@ func (t *traffic) edit(ctx context.Context, perSecond int) {
 	}
 }
 
-// any returns the key of one of the Foos that were created.
+// any returns the key of one of the Foos that were created, but not of those that somebody tampers with.
 func (t *traffic) any() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.births) == 0 {
+	if len(t.births) <= victims {
 		return ""
 	}
-	return t.births[rand.IntN(len(t.births))].key
+	return t.births[victims+rand.IntN(len(t.births)-victims)].key
 }
 
 // created returns how many Foos were created.
@@ -163,9 +163,9 @@ func (t *traffic) outcome() (created, refused []string, edits int) {
 	return created, slices.Clone(t.refused), t.edits
 }
 
-// unassigned returns those that were born without a shard.
-func unassigned(births []birth) []birth {
-	return slices.DeleteFunc(slices.Clone(births), func(b birth) bool { return b.shard != "" })
+// unlabelled returns those that were born without a label for their slot.
+func unlabelled(births []birth) []birth {
+	return slices.DeleteFunc(slices.Clone(births), func(b birth) bool { return b.label })
 }
 
 // slowest returns the longest and the middle time that a creation took.

@@ -3,7 +3,6 @@ package census
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,10 +20,16 @@ import (
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
 	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 	fooclient "github.com/clusterring/clusterring/sample-controller/generated/clientset/versioned"
 	fooinformers "github.com/clusterring/clusterring/sample-controller/generated/informers/externalversions"
 	foov1alpha1 "github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )
+
+// sharderManager is who owns what the sharder writes.
+const sharderManager = "clusterring-sharder"
 
 // Config says what to watch. All fields are required.
 type Config struct {
@@ -151,17 +156,6 @@ func (c *Census) View(f func(*State)) {
 	f(c.state)
 }
 
-// Snapshot returns a copy of the state.
-func (c *Census) Snapshot() *State {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &State{
-		Foos: maps.Clone(c.state.Foos), Deployments: maps.Clone(c.state.Deployments), Shards: maps.Clone(c.state.Shards),
-		Leader: c.state.Leader, Ready: c.state.Ready, Available: c.state.Available,
-		FooMoves: slices.Clone(c.state.FooMoves), DeploymentMoves: slices.Clone(c.state.DeploymentMoves),
-	}
-}
-
 // List returns what the API server has now, whatever was seen before. It knows of no moves.
 func (c *Census) List(ctx context.Context) (*State, error) {
 	s, now := newState(), time.Now()
@@ -179,21 +173,30 @@ func (c *Census) List(ctx context.Context) (*State, error) {
 	for i := range deployments.Items {
 		c.deployment(s, &deployments.Items[i], false, now)
 	}
+	ring, err := c.cfg.Rings.ShardingV1alpha1().ClusterRings().Get(ctx, c.cfg.Ring, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	c.ring(s, ring, false, now)
 	return s, nil
 }
 
 func (c *Census) foo(s *State, obj any, gone bool, now time.Time) {
 	foo := obj.(*foov1alpha1.Foo)
-	o := c.object(foo)
+	o := c.object(foo, foo.Name)
 	o.Replicas, o.Observed = ptr.Deref(foo.Spec.Replicas, 1), foo.Status.ObservedGeneration
-	put(s.Foos, &s.FooMoves, o, gone, now)
+	put(s.Foos, o, gone, now)
 }
 
 func (c *Census) deployment(s *State, obj any, gone bool, now time.Time) {
 	deployment := obj.(*appsv1.Deployment)
-	o := c.object(deployment)
+	name := ""
+	if ref := metav1.GetControllerOfNoCopy(deployment); ref != nil {
+		name = ref.Name
+	}
+	o := c.object(deployment, name)
 	o.Replicas = ptr.Deref(deployment.Spec.Replicas, 1)
-	put(s.Deployments, &s.DeploymentMoves, o, gone, now)
+	put(s.Deployments, o, gone, now)
 }
 
 func (c *Census) lease(s *State, obj any, gone bool, _ time.Time) {
@@ -202,29 +205,43 @@ func (c *Census) lease(s *State, obj any, gone bool, _ time.Time) {
 	switch {
 	case lease.Namespace == c.cfg.SharderLease.Namespace && lease.Name == c.cfg.SharderLease.Name:
 		s.Leader = holder
-	case lease.Labels[v1alpha1.LabelRing] != c.cfg.Ring:
+	case lease.Labels[wire.LabelRing] != c.cfg.Ring:
 	case gone:
 		delete(s.Shards, lease.Name)
 	default:
-		s.Shards[lease.Name] = Lease{Name: lease.Name, Holder: holder, State: lease.Labels[v1alpha1.LabelState]}
+		s.Shards[lease.Name] = Lease{Name: lease.Name, Holder: holder, State: lease.Labels[wire.LabelState], UID: lease.UID}
 	}
 }
 
-func (c *Census) ring(s *State, obj any, gone bool, _ time.Time) {
-	ring := obj.(*v1alpha1.ClusterRing)
-	if ring.Name != c.cfg.Ring {
+func (c *Census) ring(s *State, obj any, gone bool, now time.Time) {
+	object := obj.(*v1alpha1.ClusterRing)
+	if object.Name != c.cfg.Ring {
 		return
 	}
-	s.Ready = !gone && ring.Status.ObservedGeneration == ring.Generation && meta.IsStatusConditionTrue(ring.Status.Conditions, "Ready")
-	s.Available = int(ring.Status.AvailableShards)
+	s.Ready = !gone && object.Status.ObservedGeneration == object.Generation && meta.IsStatusConditionTrue(object.Status.Conditions, "Ready")
+	s.Available = int(object.Status.AvailableShards)
+	table, err := wire.ReadTable(object.Status.Table)
+	if gone || err != nil || table == nil || table.Revision == s.Table.Revision {
+		return
+	}
+	t := Table{Revision: table.Revision, Founding: table.Founding}
+	for _, row := range table.Rows {
+		t.Asked = t.Asked.Union(row.Releasing)
+		for slot := range row.Slots.All() {
+			t.Owners[slot] = row.Name
+		}
+	}
+	s.setTable(t, now)
 }
 
-func (c *Census) object(obj metav1.Object) Object {
-	labels := obj.GetLabels()
-	_, draining := labels[v1alpha1.DrainLabel(c.cfg.Ring)]
+var fooKind = foov1alpha1.SchemeGroupVersion.WithKind("Foo").GroupKind()
+
+// object returns what is said of every object. foo is the name of the Foo that it is, or belongs to.
+func (c *Census) object(obj metav1.Object, foo string) Object {
 	o := Object{
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(), Generation: obj.GetGeneration(),
-		Shard: labels[v1alpha1.ShardLabel(c.cfg.Ring)], Draining: draining,
+		Slot: ring.Slot(partition.Key(fooKind, obj.GetNamespace(), foo)), Label: obj.GetLabels()[wire.SlotLabel(c.cfg.Ring)],
+		Written: slices.ContainsFunc(obj.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == sharderManager }),
 	}
 	if ref := metav1.GetControllerOf(obj); ref != nil {
 		o.Controller = ref.UID
@@ -232,23 +249,17 @@ func (c *Census) object(obj metav1.Object) Object {
 	return o
 }
 
-// put brings an object into objects. Where it was before is known even if it had no shard in between.
-func put(objects map[string]Object, moves *[]Move, o Object, gone bool, now time.Time) {
+// put brings an object into objects.
+func put(objects map[string]Object, o Object, gone bool, now time.Time) {
 	if gone {
 		delete(objects, o.Key())
 		return
 	}
-	before := objects[o.Key()]
-	if before.UID == o.UID {
-		o.Assigned, o.home = before.Assigned, before.home
+	if before := objects[o.Key()]; before.UID == o.UID {
+		o.Labelled = before.Labelled
 	}
-	if o.Shard != "" {
-		if o.Assigned.IsZero() {
-			o.Assigned = now
-		} else if o.home != o.Shard {
-			*moves = append(*moves, Move{Key: o.Key(), From: o.home, To: o.Shard, At: now})
-		}
-		o.home = o.Shard
+	if o.Labelled.IsZero() && o.Visible() {
+		o.Labelled = now
 	}
 	objects[o.Key()] = o
 }

@@ -1,65 +1,99 @@
 package census
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
-func TestPutRemembersMoves(t *testing.T) {
+func TestPutRemembersTheFirstLabel(t *testing.T) {
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0) }
-	objects, moves := map[string]Object{}, []Move(nil)
+	objects := map[string]Object{}
 	for i, step := range []struct {
-		uid, shard string
+		uid, label string
 		gone       bool
 	}{
-		{uid: "1"},             // born unassigned
-		{uid: "1", shard: "a"}, // first shard: no move
-		{uid: "1", shard: "a"}, // nothing new
-		{uid: "1"},             // let go of
-		{uid: "1", shard: "b"}, // moved
-		{uid: "1", gone: true}, //
-		{uid: "2", shard: "c"}, // another object of that name: no move
-		{uid: "2", shard: "a"}, // moved
-		{uid: "3", shard: "b"}, // replaced unseen: no move
+		{uid: "1"},             // born without
+		{uid: "1", label: "9"}, // a wrong one
+		{uid: "1", label: "7"}, // the right one
+		{uid: "1"},             // stripped
+		{uid: "1", label: "7"}, // healed
 	} {
-		put(objects, &moves, Object{Namespace: "n", Name: "o", UID: types.UID(step.uid), Shard: step.shard}, step.gone, at(int64(i)))
+		put(objects, Object{Namespace: "n", Name: "o", UID: types.UID(step.uid), Slot: 7, Label: step.label}, step.gone, at(int64(i)))
 	}
-	want := []Move{{Key: "n/o", From: "a", To: "b", At: at(4)}, {Key: "n/o", From: "c", To: "a", At: at(7)}}
-	if diff := gocmp.Diff(want, moves); diff != "" {
-		t.Errorf("moves (-want +got):\n%s", diff)
+	if got, want := objects["n/o"].Labelled, at(2); !got.Equal(want) {
+		t.Errorf("labelled at %v, want %v", got, want)
 	}
-	if got, want := objects["n/o"].Assigned, at(8); !got.Equal(want) {
-		t.Errorf("assigned at %v, want %v", got, want)
+	put(objects, Object{Namespace: "n", Name: "o", UID: "2", Slot: 7, Label: "7"}, false, at(9))
+	if got, want := objects["n/o"].Labelled, at(9); !got.Equal(want) {
+		t.Errorf("another object of that name: labelled at %v, want %v", got, want)
+	}
+	put(objects, Object{Namespace: "n", Name: "o", UID: "2"}, true, at(10))
+	if len(objects) > 0 {
+		t.Errorf("still there: %v", objects)
 	}
 }
 
-func TestSettled(t *testing.T) {
-	foo := func(shard string, draining bool) map[string]Object {
-		return map[string]Object{"n/f": {Namespace: "n", Name: "f", UID: "f", Shard: shard, Draining: draining}}
+// tableOf returns a table in which shards have the slots from their numbers on, up to the next one's.
+func tableOf(revision int64, from map[int]string) Table {
+	t := Table{Revision: revision}
+	owner := ""
+	for slot := range t.Owners {
+		if name, ok := from[slot]; ok {
+			owner = name
+		}
+		t.Owners[slot] = owner
 	}
-	deployment := func(controller types.UID, shard string, draining bool) map[string]Object {
-		return map[string]Object{"n/d": {Namespace: "n", Name: "d", UID: "d", Controller: controller, Shard: shard, Draining: draining}}
+	return t
+}
+
+func TestMoves(t *testing.T) {
+	s := newState()
+	s.Foos["n/f"] = Object{Namespace: "n", Name: "f", Slot: 3}
+	s.setTable(tableOf(1, map[int]string{0: "a", 4: "b"}), time.Unix(1, 0))
+	s.setTable(Table{Revision: 2, Founding: true}, time.Unix(2, 0))
+	s.setTable(tableOf(3, map[int]string{0: "a", 3: "c", 5: "b"}), time.Unix(3, 0))
+	want := []Move{{Slot: 3, Foos: 1, From: "a", To: "c", At: time.Unix(3, 0)}, {Slot: 4, From: "b", To: "c", At: time.Unix(3, 0)}}
+	if diff := gocmp.Diff(want, s.Moves); diff != "" {
+		t.Errorf("moves (-want +got):\n%s", diff)
 	}
-	for name, test := range map[string]struct {
-		state             State
-		foos, deployments int
+	if s.Table.Founding {
+		t.Error("the table is still a founding one")
+	}
+}
+
+func TestToGo(t *testing.T) {
+	object := func(uid types.UID, controller types.UID, label string) map[string]Object {
+		return map[string]Object{"n/" + string(uid): {Namespace: "n", Name: string(uid), UID: uid, Controller: controller, Slot: 7, Label: label}}
+	}
+	foo := func(label string) map[string]Object { return object("f", "", label) }
+	halves := tableOf(1, map[int]string{0: "a", 512: "b"})
+	asked := halves
+	asked.Asked = ring.SlotsOf(1, 2)
+	right := strconv.Itoa(7)
+	for name, tc := range map[string]struct {
+		state State
+		want  ToGo
 	}{
-		"settled":             {state: State{Foos: foo("a", false), Deployments: deployment("f", "a", false)}},
-		"foo elsewhere":       {state: State{Foos: foo("b", false), Deployments: deployment("f", "a", false)}, foos: 1},
-		"foo unassigned":      {state: State{Foos: foo("", false), Deployments: deployment("f", "a", false)}, foos: 1},
-		"foo draining":        {state: State{Foos: foo("a", true), Deployments: deployment("f", "a", false)}, foos: 1},
-		"no deployment":       {state: State{Foos: foo("a", false)}, deployments: 1},
-		"another's":           {state: State{Foos: foo("a", false), Deployments: deployment("x", "a", false)}, deployments: 1},
-		"deployment left":     {state: State{Foos: foo("a", false), Deployments: deployment("f", "b", false)}, deployments: 1},
-		"deployment draining": {state: State{Foos: foo("a", false), Deployments: deployment("f", "a", true)}, deployments: 1},
+		"nothing":             {state: State{Table: halves, Foos: foo(right), Deployments: object("d", "f", right)}},
+		"slots are asked for": {state: State{Table: asked}, want: ToGo{Slots: 2}},
+		"slots without owner": {state: State{Table: tableOf(1, map[int]string{10: "a", 512: "b"})}, want: ToGo{Slots: 10}},
+		"slots of the dead":   {state: State{Table: tableOf(1, map[int]string{0: "a", 512: "b", 1020: "c"})}, want: ToGo{Slots: 4}},
+		"one has too many":    {state: State{Table: tableOf(1, map[int]string{0: "a", 520: "b"})}, want: ToGo{Slots: 8}},
+		"foo without label":   {state: State{Table: halves, Foos: foo(""), Deployments: object("d", "f", right)}, want: ToGo{Foos: 1}},
+		"foo mislabelled":     {state: State{Table: halves, Foos: foo("8"), Deployments: object("d", "f", right)}, want: ToGo{Foos: 1}},
+		"no deployment":       {state: State{Table: halves, Foos: foo(right)}, want: ToGo{Deployments: 1}},
+		"another's":           {state: State{Table: halves, Foos: foo(right), Deployments: object("d", "x", right)}, want: ToGo{Deployments: 1}},
+		"deployment hidden":   {state: State{Table: halves, Foos: foo(right), Deployments: object("d", "f", "")}, want: ToGo{Deployments: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			foos, deployments := test.state.Settled(func(Object) string { return "a" })
-			if foos != test.foos || deployments != test.deployments {
-				t.Errorf("Settled: %d Foos and %d Deployments left, want %d and %d", foos, deployments, test.foos, test.deployments)
+			if diff := gocmp.Diff(tc.want, tc.state.ToGo([]string{"a", "b"})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

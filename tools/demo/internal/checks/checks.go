@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
@@ -19,8 +20,6 @@ type World struct {
 	State *census.State
 	// Live are the names of the shards that run.
 	Live []string
-	// Owner returns the shard that the ring gives a Foo to.
-	Owner func(foo census.Object) string
 	// Created are the keys of the Foos that the API server said it created, Refused what it said when it did not.
 	Created, Refused []string
 	// Work is what the shards recorded, Died the time at which those that were killed are known to have been dead.
@@ -34,7 +33,7 @@ type World struct {
 	Forbidden []string
 }
 
-// Movement is how many Foos moved when a shard joined or left, and how many had another owner then.
+// Movement is how many slots moved when a shard joined or left, and how many had to.
 type Movement struct {
 	What          string
 	Moved, Needed int
@@ -49,14 +48,14 @@ type Finding struct {
 	Look string
 }
 
-// OK tells whether nothing was found.
+// OK reports whether nothing was found.
 func (f Finding) OK() bool { return len(f.Problems) == 0 }
 
 // All runs all checks.
 func All(w World) []Finding {
 	var findings []Finding
 	for _, check := range []func(World) Finding{
-		creates, assignedToLive, assignedToOwner, families, nothingDraining, reconciled, oneWorker, littleMovement, exits, rights,
+		creates, withLiveShard, balanced, families, labelled, reconciled, oneWorker, littleMovement, exits, rights,
 	} {
 		findings = append(findings, check(w))
 	}
@@ -79,31 +78,34 @@ func creates(w World) Finding {
 	return f
 }
 
-func assignedToLive(w World) Finding {
+func withLiveShard(w World) Finding {
 	f := Finding{
-		Title: fmt.Sprintf("every one of %d Foos and %d Deployments is assigned to a shard that lives (G2)", len(w.State.Foos), len(w.State.Deployments)),
-		Look:  "kubectl get foos,deployments -A --show-labels",
+		Title: fmt.Sprintf("each of %d Foos and %d Deployments is with a shard that lives (G2)", len(w.State.Foos), len(w.State.Deployments)),
+		Look:  "kubectl get clusterring -o yaml",
 	}
 	for kind, o := range all(w.State) {
-		if !slices.Contains(w.Live, o.Shard) {
-			f.Problems = append(f.Problems, fmt.Sprintf("%s %s has shard %q, which does not live", kind, o.Key(), o.Shard))
+		if shard := w.State.Shard(o); !slices.Contains(w.Live, shard) {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s %s is with %q, which does not live", kind, o.Key(), shard))
 		}
 	}
 	return f
 }
 
-func assignedToOwner(w World) Finding {
-	f := Finding{Title: "every Foo is with the shard that the ring gives it to (G2)", Look: "kubectl get foos -A --show-labels"}
-	for _, foo := range sorted(w.State.Foos) {
-		if want := w.Owner(foo); foo.Shard != want {
-			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has shard %q, its owner is %q", foo.Key(), foo.Shard, want))
+func balanced(w World) Finding {
+	f := Finding{Title: "every shard has its part of the 1024 slots, and none is asked for any", Look: "kubectl get clusterring -o yaml"}
+	if w.State.Table.Founding || !w.State.Table.Asked.Empty() {
+		f.Problems = append(f.Problems, fmt.Sprintf("founding: %t, slots that are asked for: %s", w.State.Table.Founding, w.State.Table.Asked))
+	}
+	for _, name := range w.Live {
+		if got, n := w.State.Table.Count(name), len(w.Live); got < ring.Count/n || got > (ring.Count+n-1)/n {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s has %d slots, a part is %d", name, got, ring.Count/n))
 		}
 	}
 	return f
 }
 
 func families(w World) Finding {
-	f := Finding{Title: "every Foo has one Deployment, and both are with the same shard (G4)", Look: "kubectl get foos,deployments -A --show-labels"}
+	f := Finding{Title: "every Foo has one Deployment, and both are in the same slot (G4)", Look: "kubectl get foos,deployments -A --show-labels"}
 	controlled := map[types.UID][]census.Object{}
 	for _, d := range sorted(w.State.Deployments) {
 		controlled[d.Controller] = append(controlled[d.Controller], d)
@@ -114,19 +116,19 @@ func families(w World) Finding {
 			f.Problems = append(f.Problems, fmt.Sprintf("Foo %s controls %d Deployments, not one", foo.Key(), len(children)))
 		}
 		for _, d := range children {
-			if d.Shard != foo.Shard {
-				f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has shard %q, its Deployment %s has %q", foo.Key(), foo.Shard, d.Name, d.Shard))
+			if d.Label != foo.Label {
+				f.Problems = append(f.Problems, fmt.Sprintf("Foo %s has the label %q, its Deployment %s has %q", foo.Key(), foo.Label, d.Name, d.Label))
 			}
 		}
 	}
 	return f
 }
 
-func nothingDraining(w World) Finding {
-	f := Finding{Title: "nothing is left that a shard was asked to let go of", Look: "kubectl get foos,deployments -A --show-labels | grep drain"}
+func labelled(w World) Finding {
+	f := Finding{Title: "every object has the label of its slot, whatever anybody has made of it", Look: "kubectl get foos,deployments -A --show-labels"}
 	for kind, o := range all(w.State) {
-		if o.Draining {
-			f.Problems = append(f.Problems, fmt.Sprintf("%s %s has a drain label", kind, o.Key()))
+		if !o.Visible() {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s %s is in slot %d and has the label %q", kind, o.Key(), o.Slot, o.Label))
 		}
 	}
 	return f
@@ -150,10 +152,10 @@ func reconciled(w World) Finding {
 }
 
 func littleMovement(w World) Finding {
-	f := Finding{Title: "no Foo moved that did not have to (G5)", Look: "the log of the leading sharder"}
+	f := Finding{Title: "exactly those slots moved that had to (G5)", Look: "the log of the leading sharder"}
 	for _, m := range w.Movements {
-		if m.Moved > m.Needed {
-			f.Problems = append(f.Problems, fmt.Sprintf("%s: %d Foos moved, %d had to", m.What, m.Moved, m.Needed))
+		if m.Moved != m.Needed {
+			f.Problems = append(f.Problems, fmt.Sprintf("%s: %d slots moved, %d had to", m.What, m.Moved, m.Needed))
 		}
 	}
 	return f

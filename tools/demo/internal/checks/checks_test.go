@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,26 +10,28 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/tools/demo/internal/census"
 )
 
 // good returns a world with three Foos at two shards in which nothing is wrong.
 func good() World {
 	s := &census.State{Foos: map[string]census.Object{}, Deployments: map[string]census.Object{}}
-	w := World{State: s, Live: []string{"a", "b"}, Owner: func(o census.Object) string { return owners[o.Name] }}
-	for name, shard := range owners {
-		foo := census.Object{Namespace: "n", Name: name, UID: types.UID(name), Shard: shard, Generation: 2, Observed: 2}
+	for slot := range s.Table.Owners {
+		s.Table.Owners[slot] = []string{"a", "b"}[slot%2]
+	}
+	w := World{State: s, Live: []string{"a", "b"}}
+	for name, slot := range map[string]int{"x": 0, "y": 1, "z": 2} {
+		foo := census.Object{Namespace: "n", Name: name, UID: types.UID(name), Slot: slot, Label: fmt.Sprint(slot), Generation: 2, Observed: 2}
 		s.Foos[foo.Key()] = foo
-		d := census.Object{Namespace: "n", Name: "d" + name, UID: types.UID("d" + name), Controller: foo.UID, Shard: shard}
+		d := census.Object{Namespace: "n", Name: "d" + name, UID: types.UID("d" + name), Controller: foo.UID, Slot: slot, Label: foo.Label}
 		s.Deployments[d.Key()] = d
 		w.Created = append(w.Created, foo.Key())
-		w.Work = append(w.Work, work(foo.Key(), shard, 0, 2))
+		w.Work = append(w.Work, work(foo.Key(), s.Table.Owners[slot], 0, 2))
 	}
 	w.Movements = []Movement{{What: "join", Moved: 1, Needed: 1}}
 	return w
 }
-
-var owners = map[string]string{"x": "a", "y": "b", "z": "a"}
 
 // work returns work from and to a time in seconds.
 func work(foo, shard string, from, to int64) record.Interval {
@@ -58,39 +61,39 @@ func TestAll(t *testing.T) {
 			want:  []string{"create Foo n/q: webhook says no"},
 		},
 		"nothing was created": {
-			spoil: func(w *World) { *w = World{State: &census.State{}} },
+			spoil: func(w *World) { *w = World{State: &census.State{}, Movements: nil} },
 			want:  []string{"nothing was created"},
 		},
 		"a Foo was lost": {
 			spoil: func(w *World) { delete(w.State.Foos, "n/x") },
 			want:  []string{"Foo n/x was created and is not there"},
 		},
-		"a Foo is unassigned": {
-			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Shard = "" }) },
-			want:  []string{`Foo n/x has shard ""`, `Foo n/x has shard "", its owner`, `Foo n/x has shard "", its Deployment`},
+		"a Foo has no label": {
+			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Label = "" }) },
+			want:  []string{`Foo n/x is with ""`, `Foo n/x has the label "", its Deployment dx has "0"`, `Foo n/x is in slot 0 and has the label ""`},
 		},
-		"a family is with a shard that is not its owner": {
+		"a family has the label of another slot": {
 			spoil: func(w *World) {
-				change(w.State.Foos, "n/x", func(o *census.Object) { o.Shard = "b" })
-				change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Shard = "b" })
+				change(w.State.Foos, "n/x", func(o *census.Object) { o.Label = "5" })
+				change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Label = "5" })
 			},
-			want: []string{`Foo n/x has shard "b", its owner is "a"`},
+			want: []string{`Foo n/x is with ""`, `Deployment n/dx is with ""`, `Foo n/x is in slot 0 and has the label "5"`, `Deployment n/dx is in slot 0 and has the label "5"`},
 		},
 		"a shard died": {
 			spoil: func(w *World) { w.Live = []string{"a"} },
-			want:  []string{`Foo n/y has shard "b", which does not live`, `Deployment n/dy has shard "b", which does not live`},
+			want:  []string{`Foo n/y is with "b", which does not live`, `Deployment n/dy is with "b", which does not live`, "a has 512 slots, a part is 1024"},
 		},
-		"a Deployment stayed behind": {
-			spoil: func(w *World) { change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Shard = "b" }) },
-			want:  []string{`Foo n/x has shard "a", its Deployment dx has "b"`},
+		"a shard has too much": {
+			spoil: func(w *World) { w.State.Table.Owners[1] = "a" },
+			want:  []string{"a has 513 slots, a part is 512", "b has 511 slots, a part is 512"},
+		},
+		"a slot is asked for": {
+			spoil: func(w *World) { w.State.Table.Asked = ring.SlotsOf(7) },
+			want:  []string{"founding: false, slots that are asked for: 7"},
 		},
 		"a Deployment is missing": {
 			spoil: func(w *World) { delete(w.State.Deployments, "n/dx") },
 			want:  []string{"Foo n/x controls 0 Deployments"},
-		},
-		"something drains": {
-			spoil: func(w *World) { change(w.State.Deployments, "n/dx", func(o *census.Object) { o.Draining = true }) },
-			want:  []string{"Deployment n/dx has a drain label"},
 		},
 		"an edit was forgotten": {
 			spoil: func(w *World) { change(w.State.Foos, "n/x", func(o *census.Object) { o.Generation = 3 }) },
@@ -134,7 +137,7 @@ func TestAll(t *testing.T) {
 		},
 		"needless movement": {
 			spoil: func(w *World) { w.Movements[0].Moved = 2 },
-			want:  []string{"join: 2 Foos moved, 1 had to"},
+			want:  []string{"join: 2 slots moved, 1 had to"},
 		},
 		"a right is missing": {
 			spoil: func(w *World) { w.Forbidden = []string{"sharder-1.log: foos is forbidden"} },
