@@ -18,7 +18,7 @@ import (
 func programs(t *testing.T) string {
 	t.Helper()
 	repo := t.TempDir()
-	for _, path := range []string{"bin/devcluster", "bin/sharder-old", "bin/sample-controller", "config/crd/crd.yaml"} {
+	for _, path := range []string{"bin/devcluster", "bin/sharder", "bin/sample-controller", "config/crd/crd.yaml"} {
 		path = filepath.Join(repo, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)

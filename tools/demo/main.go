@@ -105,7 +105,7 @@ func (o *options) complete(rest []string) error {
 	if o.repo == "" {
 		o.repo = filepath.Dir(o.bin)
 	}
-	for _, name := range []string{"devcluster", "sharder-old", "sample-controller"} {
+	for _, name := range []string{"devcluster", "sharder", "sample-controller"} {
 		if _, err := os.Stat(filepath.Join(o.bin, name)); err != nil {
 			errs = append(errs, fmt.Errorf("--bin: %w; 'make build' builds it", err))
 		}

@@ -70,7 +70,7 @@ func (d *demo) startSharder(ctx context.Context, name string) error {
 		return err
 	}
 	p, err := d.programs.Start(procs.Spec{
-		Name: name, Path: d.program("sharder-old"), LogFile: d.path("logs", name+".log"),
+		Name: name, Path: d.program("sharder"), LogFile: d.path("logs", name+".log"),
 		Args: []string{
 			"--kubeconfig=" + d.kubeconfig("sharder"), "--namespace=" + sharderNamespace,
 			"--webhook-url=https://" + d.webhook, "--webhook-bind-address=" + d.webhook, "--permit-port-sharing",

@@ -23,7 +23,8 @@ const (
 // client-go does not repeat such a request.
 //
 // Requests that may change something are sent with the timeout that the Lease has left, at most MaxRequestTimeout, for the
-// API server to enforce. A shorter one that a request has stays.
+// API server to enforce. A shorter one that a request has stays. When the caller gives up on such a request after it was sent,
+// RoundTrip returns at once, and the answer is waited for in the background.
 //
 // Use it with rest.Config.Wrap, for every client that works on sharded objects.
 func (l *Lease) Fence(next http.RoundTripper) http.RoundTripper {
@@ -57,7 +58,9 @@ func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
 		ended = f.lease.cfg.Requests(req.Context())
 	}
 
-	ctx, cancel := context.WithCancelCause(req.Context())
+	// Whoever gives up on a request that was sent does not call it back. Its answer is waited for all the same: it comes soon,
+	// and until it does nobody knows whether the request is still under way.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(req.Context()))
 	detach := context.AfterFunc(f.lease.over, func() { cancel(refused) })
 	done := func() {
 		detach()
@@ -66,34 +69,65 @@ func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
 	var sent atomic.Pointer[time.Time] // when the body was last read
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	out, timeout := withTimeout(req.WithContext(ctx), timeout)
-	resp, err := f.next.RoundTrip(guard(out, func() error {
-		if !f.lease.Valid() {
+	out = guard(out, func() error {
+		switch {
+		case !f.lease.Valid():
 			cancel(refused)
+		case sent.Load() == nil && req.Context().Err() != nil:
+			cancel(context.Cause(req.Context()))
 		}
 		if ctx.Err() == nil {
 			now := time.Now()
 			sent.Store(&now)
 		}
 		return context.Cause(ctx)
-	}))
-	if err != nil {
-		ended(latest(err, hasBody, sent.Load(), timeout))
-		if context.Cause(ctx) == refused {
-			err = refused
+	})
+	answered := make(chan outcome, 1)
+	go func() {
+		resp, err := f.next.RoundTrip(out)
+		switch {
+		case err != nil:
+			ended(latest(err, hasBody, sent.Load(), timeout))
+			if context.Cause(ctx) == refused {
+				err = refused
+			}
+		case resp.StatusCode >= http.StatusInternalServerError:
+			ended(time.Now().Add(RequestMargin)) // the server does not know what came of it either
+		default:
+			ended(time.Time{})
 		}
+		answered <- outcome{resp, err}
+	}()
+	var a outcome
+	select {
+	case a = <-answered:
+	case <-req.Context().Done():
+		giveUp := time.AfterFunc(timeout+RequestMargin, func() { cancel(context.Cause(req.Context())) })
+		go func() {
+			if a := <-answered; a.resp != nil {
+				_ = a.resp.Body.Close()
+			}
+			giveUp.Stop()
+			done()
+		}()
+		return nil, req.Context().Err()
+	}
+	if a.err != nil {
 		done()
-		return nil, err
+		return nil, a.err
 	}
-	if resp.StatusCode >= http.StatusInternalServerError {
-		ended(time.Now().Add(RequestMargin)) // the server does not know what came of it either
-	} else {
-		ended(time.Time{})
+	if a.resp.StatusCode == http.StatusSwitchingProtocols {
+		return a.resp, nil // the body is a connection now, to be used until it is closed or the Lease is lost
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return resp, nil // the body is a connection now, to be used until it is closed or the Lease is lost
-	}
-	resp.Body = &body{ReadCloser: resp.Body, closed: done}
-	return resp, nil
+	stop := context.AfterFunc(req.Context(), func() { cancel(context.Cause(req.Context())) })
+	a.resp.Body = &body{ReadCloser: a.resp.Body, closed: func() { stop(); done() }}
+	return a.resp, nil
+}
+
+// outcome is what a request has come to.
+type outcome struct {
+	resp *http.Response
+	err  error
 }
 
 // latest returns until when a request without an answer may be executed, or the zero time if it was never sent.
