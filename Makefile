@@ -43,7 +43,6 @@ clean: ## Remove what was built.
 .PHONY: build
 build: bin/devcluster ## Build the programs into bin/.
 	go build -o bin/ ./tools/sharder ./tools/demo ./tools/bench ./sample-controller
-	go build -o bin/sharder-old ./internal/old/cmd/sharder
 	go build -o bin/webhosting-operator ./examples/webhosting
 	go build -o bin/sharder-old ./internal/old/cmd/sharder
 
