@@ -307,3 +307,57 @@ func TestFenceTellsOfRequests(t *testing.T) {
 		})
 	}
 }
+
+// A request that its caller gives up after it was sent is under way until its answer comes, and no longer.
+func TestGivenUp(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers time.Duration // after the request was sent; 0: never
+		want    time.Duration // when it is known to have ended, or that nobody knows
+		until   time.Duration // until when it may be executed then
+	}{
+		"answered": {answers: 300 * time.Millisecond, want: 300 * time.Millisecond},
+		"hangs":    {want: 2*time.Second + RequestMargin, until: 2*time.Second + RequestMargin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan time.Time, 1)
+				var until time.Time
+				l, _ := testLease(t, newFakeAPI(), "me", func(c *Config) {
+					c.Requests = func(context.Context) func(time.Time) {
+						return func(u time.Time) { until = u; ended <- time.Now() }
+					}
+				})
+				r := start(t, l, false)
+				<-r.started
+				begin := time.Now()
+				ctx, giveUp := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer giveUp()
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPut, "http://fake/x?timeout=2s", strings.NewReader("{}"))
+				_, err := l.Fence(roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+					_, _ = io.ReadAll(req.Body)
+					var answers <-chan time.Time
+					if tc.answers > 0 {
+						answers = time.After(tc.answers)
+					}
+					select {
+					case <-answers:
+						return answer(req, &metav1.Status{}), nil
+					case <-req.Context().Done():
+						return nil, req.Context().Err()
+					}
+				})).RoundTrip(req)
+				if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 100*time.Millisecond {
+					t.Errorf("after %s: %v", took, err)
+				}
+				if at := (<-ended).Sub(begin); at < tc.want || at > tc.want+100*time.Millisecond {
+					t.Errorf("ended after %s, want %s", at, tc.want)
+				}
+				if tc.until == 0 && !until.IsZero() || tc.until > 0 && !until.Equal(begin.Add(tc.until)) {
+					t.Errorf("until %s", until.Sub(begin))
+				}
+				r.cancel()
+				<-r.returned
+			})
+		})
+	}
+}
