@@ -99,6 +99,33 @@ func (s *scene) awaitExit(p *procs.Process, status int) {
 	}
 }
 
+func TestScriptAndProgramShareTheObjects(t *testing.T) {
+	s := newScene(t)
+	s.Build("tools/sharder", "examples/library")
+	s.StartSharder("tools/sharder")
+	script := s.script("script")
+	s.AwaitShards(1)
+	s.Create(20)
+	all := s.AwaitSettled("script")["script"]
+
+	s.Start("program", s.Program("examples/library"), []string{"--kubeconfig=" + s.kubeconfig, "--name=program"}, nil)
+	shares := s.AwaitSettled("script", "program")
+	s.Change()
+	if diff := cmp.Diff(shares, s.AwaitSettled("script", "program")); diff != "" {
+		t.Errorf("objects have moved although nothing has happened (-before +after):\n%s", diff)
+	}
+
+	s.signal(script, syscall.SIGTERM)
+	s.awaitExit(script, 0)
+	if !strings.Contains(s.log(script), "has released its Lease") {
+		t.Error("the script has not released its Lease")
+	}
+	s.Change()
+	if diff := cmp.Diff(map[string][]string{"program": all}, s.AwaitSettled("program")); diff != "" {
+		t.Errorf("not everything has gone to the program (-want +got):\n%s", diff)
+	}
+}
+
 func TestScriptWaitsForALeaseThatIsHeld(t *testing.T) {
 	s, name := newScene(t), testenv.Name(t)
 	held := s.hold(name, name+"_before", time.Minute)

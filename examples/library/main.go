@@ -17,15 +17,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 const (
@@ -57,39 +56,41 @@ func run(ctx context.Context, kubeconfig, name string) error {
 	if err != nil {
 		return err
 	}
-	// Sharding: s.RESTConfig() in the place of config, for a client that cannot write when the shard's Lease may have run out.
+	// Sharding: s.RESTConfig() instead of config, for a client that cannot write when the shard's Lease may have run out.
 	client, err := kubernetes.NewForConfig(s.RESTConfig())
 	if err != nil {
 		return err
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(s.TweakListOptions)) // Sharding: our own objects only.
+	// Sharding: this informer has our own objects, as they come and go.
+	resource := s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
+	informer := shard.NewInformer(resource, client.CoreV1().ConfigMaps(namespace), shard.InformerOptions{})
 	c := &controller{
-		shard:      s,
-		client:     client,
-		configMaps: factory.Core().V1().ConfigMaps(),
-		queue:      workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]()),
+		resource: resource,
+		client:   client,
+		informer: informer,
+		lister:   corelisters.NewConfigMapLister(informer.GetIndexer()),
+		queue:    workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]()),
 	}
-	_, err = c.configMaps.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    c.enqueue,
 		UpdateFunc: func(_, configMap any) { c.enqueue(configMap) },
 	})
 	if err != nil {
 		return err
 	}
-	// Sharding: s.Run in the place of leader election. Informers are started when the Lease is held, not before.
+	// Sharding: s.Run instead of leader election.
 	return s.Run(ctx, func(ctx context.Context) error {
-		factory.Start(ctx.Done())
 		c.run(ctx)
 		return nil
 	})
 }
 
 type controller struct {
-	shard      *shard.Shard
-	client     kubernetes.Interface
-	configMaps coreinformers.ConfigMapInformer
-	queue      workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	resource *shard.Resource
+	client   kubernetes.Interface
+	informer cache.SharedIndexInformer
+	lister   corelisters.ConfigMapLister
+	queue    workqueue.TypedRateLimitingInterface[cache.ObjectName]
 }
 
 func (c *controller) enqueue(obj any) {
@@ -103,7 +104,8 @@ func (c *controller) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer c.queue.ShutDown()
-	if !cache.WaitForCacheSync(ctx.Done(), c.configMaps.Informer().HasSynced) {
+	wg.Go(func() { c.informer.RunWithContext(ctx) })
+	if !cache.WaitForCacheSync(ctx.Done(), c.informer.HasSynced) {
 		return
 	}
 	for range workers {
@@ -131,18 +133,19 @@ func (c *controller) next(ctx context.Context) bool {
 }
 
 func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
-	configMap, err := c.configMaps.Lister().ConfigMaps(name.Namespace).Get(name.Name)
+	configMap, err := c.lister.ConfigMaps(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
 		return nil // Sharding: deleted, or at another shard. There is nothing to clean up either way.
 	}
 	if err != nil {
 		return err
 	}
-	patch := shard.Patch(c.client.CoreV1().ConfigMaps(name.Namespace).Patch)
-	// Sharding: let go of the object if the sharder asks for it.
-	if handled, err := c.shard.HandOver(ctx, configMap, patch); handled || err != nil {
-		return err
+	// Sharding: may we, now? No other shard begins before done was called.
+	ctx, done, ours := c.resource.Begin(ctx, configMap)
+	if !ours {
+		return nil
 	}
+	defer done()
 	data, err := json.Marshal(configMap.Data)
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	}
 	// Only if it is still what the checksum was made of.
 	change := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`, configMap.ResourceVersion, annotation, checksum)
-	err = patch(ctx, name.Name, types.MergePatchType, change, metav1.PatchOptions{})
+	_, err = c.client.CoreV1().ConfigMaps(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, change, metav1.PatchOptions{})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil // the informer has news to come
 	}

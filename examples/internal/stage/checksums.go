@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,11 +13,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	shardingv1alpha1client "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 const (
@@ -29,8 +34,8 @@ const (
 
 // An Object is what a test wants to know of a ConfigMap.
 type Object struct {
-	Shard    string
-	Drain    bool // the shard was asked to let go of it
+	Slot     int
+	Labelled bool // its label says so
 	UpToDate bool // its checksum is right
 }
 
@@ -98,10 +103,11 @@ func (s *Stage) Objects(ctx context.Context) (map[string]Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, drain := configMap.Labels[v1alpha1.DrainLabel(Ring)]
+		slot := ring.Slot(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, configMap.Namespace, configMap.Name))
+		label, ok := wire.Slot(configMap.Labels, Ring)
 		objects[configMap.Name] = Object{
-			Shard:    configMap.Labels[v1alpha1.ShardLabel(Ring)],
-			Drain:    drain,
+			Slot:     slot,
+			Labelled: ok && label == slot,
 			UpToDate: configMap.Annotations[annotation] == fmt.Sprintf("%x", sha256.Sum256(data)),
 		}
 	}
@@ -111,12 +117,9 @@ func (s *Stage) Objects(ctx context.Context) (map[string]Object, error) {
 // AwaitShards returns when the sharder knows of that many shards that hold their Leases.
 func (s *Stage) AwaitShards(n int32) {
 	s.t.Helper()
-	rings, err := versioned.NewForConfig(s.cluster.Config())
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	rings := s.rings()
 	testenv.Poll(s.t, Timeout, func(ctx context.Context) error {
-		ring, err := rings.ShardingV1alpha1().ClusterRings().Get(ctx, Ring, metav1.GetOptions{})
+		ring, err := rings.Get(ctx, Ring, metav1.GetOptions{})
 		if err == nil && ring.Status.AvailableShards != n {
 			err = fmt.Errorf("%d shards are available instead of %d", ring.Status.AvailableShards, n)
 		}
@@ -124,12 +127,33 @@ func (s *Stage) AwaitShards(n int32) {
 	})
 }
 
-// AwaitSettled returns the names of the objects of each shard, in order, when all objects are with one of the shards,
-// each shard has some, no object is asked for, and all checksums are right.
+// AwaitSettled returns the names of the objects of each shard, in order, when these shards have all slots and each has
+// some objects, no slot is asked for, and all labels and checksums are right.
 func (s *Stage) AwaitSettled(shards ...string) map[string][]string {
 	s.t.Helper()
+	rings := s.rings()
 	var of map[string][]string
 	testenv.Poll(s.t, Timeout, func(ctx context.Context) error {
+		object, err := rings.Get(ctx, Ring, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		table, err := wire.ReadTable(object.Status.Table)
+		if err == nil && table == nil {
+			err = errors.New("there is no table")
+		}
+		if err != nil {
+			return err
+		}
+		owners := map[int]string{}
+		for _, row := range table.Rows {
+			if !slices.Contains(shards, row.Name) || !row.Releasing.Empty() {
+				return fmt.Errorf("shard %s has %d slots and releases %d", row.Name, row.Slots.Len(), row.Releasing.Len())
+			}
+			for slot := range row.Slots.All() {
+				owners[slot] = row.Name
+			}
+		}
 		objects, err := s.Objects(ctx)
 		if err != nil {
 			return err
@@ -137,10 +161,11 @@ func (s *Stage) AwaitSettled(shards ...string) map[string][]string {
 		of = map[string][]string{}
 		for _, name := range slices.Sorted(maps.Keys(objects)) {
 			object := objects[name]
-			if !slices.Contains(shards, object.Shard) || object.Drain || !object.UpToDate {
-				return fmt.Errorf("%s: %+v", name, object)
+			owner := owners[object.Slot]
+			if owner == "" || !object.Labelled || !object.UpToDate {
+				return fmt.Errorf("%s of shard %q: %+v", name, owner, object)
 			}
-			of[object.Shard] = append(of[object.Shard], name)
+			of[owner] = append(of[owner], name)
 		}
 		if len(of) != len(shards) {
 			return fmt.Errorf("only %d of %d shards have objects", len(of), len(shards))
@@ -148,4 +173,13 @@ func (s *Stage) AwaitSettled(shards ...string) map[string][]string {
 		return nil
 	})
 	return of
+}
+
+func (s *Stage) rings() shardingv1alpha1client.ClusterRingInterface {
+	s.t.Helper()
+	client, err := versioned.NewForConfig(s.cluster.Config())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return client.ShardingV1alpha1().ClusterRings()
 }

@@ -18,12 +18,14 @@ import (
 	// What is built when a test runs: when it has changed, "go test" must not take the result from its cache.
 	_ "github.com/clusterring/clusterring/internal/old/shard"
 	_ "github.com/clusterring/clusterring/internal/old/sharder"
+	_ "github.com/clusterring/clusterring/pkg/shard"
 	_ "github.com/clusterring/clusterring/pkg/sharder"
 )
 
 const (
-	// Timeout is how long a test waits for anything. It is long because many tests may share one machine.
-	Timeout = time.Minute
+	// Timeout is how long a test waits for anything. It is long because many tests may share one machine, and because the
+	// first table of a ring waits for the longest Lease when the sharder has just been started.
+	Timeout = 3 * time.Minute
 
 	grace            = 20 * time.Second
 	module           = "github.com/clusterring/clusterring"

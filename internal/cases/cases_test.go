@@ -1,0 +1,220 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/shard/lease"
+	"github.com/clusterring/clusterring/pkg/wire"
+)
+
+// TestMovesDeleteNothing (case 25): a controller that would delete something outside on delete events is told of real ones
+// only, whoever joins, leaves or crashes.
+func TestMovesDeleteNothing(t *testing.T) {
+	w := newWorld(t, true)
+	w.createRing(ownersAndChildren())
+	var names []string
+	for i := range 60 {
+		names = append(names, fmt.Sprintf("fixed-%d", i))
+		w.createOwner(names[i])
+	}
+	a, b := w.start("a"), w.start("b")
+	w.awaitBalance("a", "b")
+	w.awaitWork(names, a, b)
+
+	forget(a, b)
+	c := w.start("c") // joins
+	slots := w.awaitBalance("a", "b", "c")["c"]
+	w.awaitWork(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slots.Has(w.slot(name)) }), c)
+	b.dead.Store(true) // crashes
+	w.awaitBalance("a", "c")
+	if err := b.leave(); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("a shard that was cut off ended with %v", err)
+	}
+	forget(a, c)
+	if err := c.leave(); err != nil {
+		t.Error(err)
+	}
+	w.awaitBalance("a")
+	if err := w.kube.CoreV1().ConfigMaps(w.namespace).Delete(t.Context(), names[0], metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// The handler hears of the owner, and of the child that the garbage collector deletes.
+	testenv.Poll(t, timeout, func(context.Context) error {
+		got := a.told()
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"*v1.ConfigMap " + names[0], "*v1.Secret " + names[0]}, got); diff != "" {
+			return errors.New("what the last shard was told was deleted (-want +got):\n" + diff)
+		}
+		return nil
+	})
+	for _, other := range []*controller{b, c} {
+		if got := other.told(); len(got) > 0 {
+			t.Errorf("shard %s was told that %v were deleted", other.name, got)
+		}
+	}
+}
+
+func (w *world) slot(name string) int {
+	return ring.Slot(partition.Key(owners.GroupKind(), w.namespace, name))
+}
+
+// TestTurnedOn (case 11): owners with children exist before the ring does. No shard takes an owner for one without a child.
+func TestTurnedOn(t *testing.T) {
+	for name, admission := range map[string]bool{"with admission": true, "without admission": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, admission)
+			var names []string
+			secrets := w.kube.CoreV1().Secrets(w.namespace)
+			for i := range 300 {
+				for _, kind := range []string{"fixed", "gen"} {
+					owner := w.createOwner(fmt.Sprintf("%s-%d", kind, i))
+					names = append(names, owner.Name)
+					if _, err := secrets.Create(t.Context(), newChild(owner), metav1.CreateOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			w.createRing(ownersAndChildren())
+			a, b, c := w.start("a"), w.start("b"), w.start("c")
+			w.awaitBalance("a", "b", "c")
+			w.awaitWork(names, a, b, c)
+			for _, c := range []*controller{a, b, c} {
+				if c.exists > 0 {
+					t.Errorf("shard %s: %d children existed already", c.name, c.exists)
+				}
+			}
+			list, err := secrets.List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			count := map[string]int{}
+			for i := range list.Items {
+				if ref := metav1.GetControllerOf(&list.Items[i]); ref != nil {
+					count[ref.Name]++
+				}
+			}
+			for _, name := range names {
+				if count[name] != 1 {
+					t.Errorf("%s has %d children", name, count[name])
+				}
+			}
+		})
+	}
+}
+
+// TestAdoption (case 26): a child is where its controller is, also when it gets another one, or none and then one of the
+// same name.
+func TestAdoption(t *testing.T) {
+	w := newWorld(t, true)
+	w.createRing(ownersAndChildren())
+	configs, secrets := w.kube.CoreV1().ConfigMaps(w.namespace), w.kube.CoreV1().Secrets(w.namespace)
+	first, second := w.createOwner("first"), w.createOwner("second")
+	child := newChild(first)
+	child.Name = "child"
+	if _, err := secrets.Create(t.Context(), child, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitSlot := func(want int) {
+		t.Helper()
+		testenv.Poll(t, timeout, func(ctx context.Context) error {
+			child, err := secrets.Get(ctx, "child", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if slot, ok := wire.Slot(child.Labels, w.ring); !ok || slot != want {
+				return fmt.Errorf("the child has labels %v, want slot %d", child.Labels, want)
+			}
+			return nil
+		})
+	}
+	adopt := func(owner *corev1.ConfigMap) {
+		t.Helper()
+		testenv.Poll(t, timeout, func(ctx context.Context) error {
+			child, err := secrets.Get(ctx, "child", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			child.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, owners)}
+			_, err = secrets.Update(ctx, child, metav1.UpdateOptions{})
+			return err
+		})
+	}
+	awaitSlot(w.slot("first"))
+	adopt(second)
+	awaitSlot(w.slot("second"))
+
+	orphan := metav1.DeletePropagationOrphan
+	if err := configs.Delete(t.Context(), "second", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Poll(t, timeout, func(ctx context.Context) error {
+		child, err := secrets.Get(ctx, "child", metav1.GetOptions{})
+		if err == nil && len(child.OwnerReferences) > 0 {
+			err = errors.New("the child has an owner")
+		}
+		return err
+	})
+	adopt(w.createOwner("second"))
+	awaitSlot(w.slot("second"))
+}
+
+// TestGeneratedNames (case 9): an object without a name has no slot yet, and admission does not make a name up, which could be
+// longer than what the API server would make.
+func TestGeneratedNames(t *testing.T) {
+	w := newWorld(t, true)
+	gadget := schema.GroupVersionResource{Group: "cases.clusterring.dev", Version: "v1", Resource: "gadgets"}
+	w.createRing(v1alpha1.RingResource{GroupResource: v1alpha1.GroupResource{Group: gadget.Group, Resource: gadget.Resource}})
+	client, err := dynamic.NewForConfig(cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gadgets := client.Resource(gadget).Namespace(w.namespace)
+	create := func(metadata map[string]any) (*unstructured.Unstructured, error) {
+		return gadgets.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": gadget.GroupVersion().String(), "kind": "Gadget", "metadata": metadata,
+		}}, metav1.CreateOptions{})
+	}
+	// Admission works: what has a name is born with a label.
+	attempt := 0
+	testenv.Poll(t, timeout, func(context.Context) error {
+		attempt++
+		object, err := create(map[string]any{"name": fmt.Sprintf("named-%d", attempt)})
+		if err == nil && object.GetLabels()[wire.SlotLabel(w.ring)] == "" {
+			err = errors.New("what is created has no label")
+		}
+		return err
+	})
+	for range 10 {
+		if _, err := create(map[string]any{"generateName": "fourteen-long-"}); err != nil {
+			t.Error(err)
+		}
+	}
+	testenv.Poll(t, timeout, func(ctx context.Context) error {
+		list, err := gadgets.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, object := range list.Items {
+			want := ring.Slot(partition.Key(schema.GroupKind{Group: gadget.Group, Kind: "Gadget"}, w.namespace, object.GetName()))
+			if slot, ok := wire.Slot(object.GetLabels(), w.ring); !ok || slot != want {
+				return fmt.Errorf("%s has labels %v, want slot %d", object.GetName(), object.GetLabels(), want)
+			}
+		}
+		return nil
+	})
+}
