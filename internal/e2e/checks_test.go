@@ -14,11 +14,12 @@ import (
 
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// checkAll checks that every object is with the owner of its key and was worked on by it, that no two shards ever worked on
-// one at the same time or wrote to one that was not theirs, and that the sharder has changed nothing but its labels.
+// checkAll checks that the shards have all slots and the objects their labels, that every object was worked on by the shard that has
+// its slot, that no two shards ever worked on one at the same time or wrote to one that was not theirs, and that the sharder has
+// changed nothing but its label.
 func (w *world) checkAll(shards ...string) {
 	w.Helper()
 	w.settle(shards...)
@@ -51,7 +52,7 @@ func (w *world) intervals() []record.Interval {
 	return intervals
 }
 
-// workedOn waits until every object was worked on by the shard that it is assigned to, after a certain time.
+// workedOn waits until every object was worked on by the shard that has its slot, after a certain time.
 func (w *world) workedOn(since time.Time) {
 	w.Helper()
 	testenv.Poll(w.T, settleTimeout, func(ctx context.Context) error {
@@ -66,8 +67,9 @@ func (w *world) workedOn(since time.Time) {
 			}
 		}
 		objects, err := w.list(ctx)
+		owners := w.table(w.ring).owners
 		for _, object := range objects {
-			if shard := object.Labels[v1alpha1.ShardLabel(w.ring)]; !done[work{object.UID, shard}] {
+			if shard := owners[slotOf(&object)]; !done[work{object.UID, shard}] {
 				return fmt.Errorf("%s was not worked on by its shard %q since %s", object.Name, shard, since)
 			}
 		}
@@ -117,16 +119,14 @@ func (w *world) noLateWrites() {
 	}
 }
 
-// labelsOnly checks that the sharder and the shards own no field of an object but what is theirs (G3).
+// labelsOnly checks that the sharder owns no field of an object but its label (G3).
 func (w *world) labelsOnly() {
 	w.Helper()
 	objects, err := w.list(w.Context())
 	if err != nil {
 		w.Fatal(err)
 	}
-	allowed := map[string]bool{
-		"f:labels": true, "f:" + v1alpha1.ShardLabel(w.ring): true, "f:" + v1alpha1.DrainLabel(w.ring): true, ".": true,
-	}
+	allowed := map[string]bool{"f:labels": true, "f:" + wire.SlotLabel(w.ring): true, ".": true}
 	for _, object := range objects {
 		for _, entry := range object.ManagedFields {
 			if entry.Manager != "clusterring-sharder" {

@@ -7,10 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // TestChurn: shards join, leave and crash while clients create, change and delete objects.
@@ -26,7 +23,7 @@ func TestChurn(t *testing.T) {
 	joined := func(name string, least int) {
 		t.Helper()
 		testenv.Poll(t, settleTimeout, func(context.Context) error {
-			if n := w.count(v1alpha1.ShardSelector(w.ring, name)); n < least {
+			if n := w.with(w.ring, name); n < least {
 				return fmt.Errorf("shard %s has %d objects", name, n)
 			}
 			return nil
@@ -35,7 +32,7 @@ func TestChurn(t *testing.T) {
 	left := func(name string) {
 		t.Helper()
 		testenv.Poll(t, settleTimeout, func(context.Context) error {
-			if n := w.count(v1alpha1.ShardSelector(w.ring, name)); n > 0 {
+			if n := w.with(w.ring, name); n > 0 {
 				return fmt.Errorf("shard %s still has %d objects", name, n)
 			}
 			return nil
@@ -84,8 +81,8 @@ func TestChurn(t *testing.T) {
 	joined("c", 20)
 
 	tr.stop()
-	t.Logf("%d created, %d changed, %d deleted meanwhile; %d objects are left, they moved %d times",
-		tr.created, tr.changed, tr.deleted, w.count(labels.Everything()), w.moved(w.ring))
+	t.Logf("%d created, %d changed, %d deleted meanwhile; %d objects are left, %d slots moved",
+		tr.created, tr.changed, tr.deleted, w.count(), w.moved(w.ring))
 	if err := errors.Join(a.Err(), again.Err()); err != nil {
 		t.Errorf("a shard that was asked to leave ended with %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -21,9 +22,9 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/shard"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 )
 
@@ -44,11 +45,12 @@ const (
 // controller is a sharded controller of ConfigMaps. Its work on each is to take a moment and to leave the shard's name on
 // it, and it records when the work begins and ends.
 type controller struct {
-	shard    *shard.Shard
-	client   kubernetes.Interface
-	record   *record.Writer
-	duration time.Duration
-	writes   bool
+	shard      *shard.Shard
+	configMaps *shard.Resource
+	client     kubernetes.Interface
+	record     *record.Writer
+	duration   time.Duration
+	writes     bool
 	// unconditional writes have no resource version, as those of a controller that is careless, and nothing but the fence
 	// keeps them from an object that has changed hands.
 	unconditional bool
@@ -103,8 +105,12 @@ func shardMain(args []string) int {
 		if err != nil {
 			return err
 		}
-		c := &controller{shard: s, client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: *stubborn}
-		return errors.Join(s.Run(ctx, func(ctx context.Context) error { return c.run(ctx, *withChildren) }), log.Close())
+		c := &controller{shard: s, configMaps: s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap")), client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: *stubborn}
+		run, err := c.prepare(*withChildren)
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.Run(ctx, run), log.Close())
 	}()
 	if err != nil {
 		logger.Error(err, "The shard has ended")
@@ -113,9 +119,12 @@ func shardMain(args []string) int {
 	return 0
 }
 
-func (c *controller) run(ctx context.Context, withChildren bool) error {
-	factory := c.shard.Informers(0).Kubernetes(c.client)
-	informer := factory.Core().V1().ConfigMaps().Informer()
+// prepare makes informers and returns what works with them.
+func (c *controller) prepare(withChildren bool) (run func(context.Context) error, err error) {
+	factory := informers.NewSharedInformerFactory(c.client, 0)
+	informer := factory.InformerFor(&corev1.ConfigMap{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return shard.NewInformer(c.configMaps, client.CoreV1().ConfigMaps(""), shard.InformerOptions{ResyncPeriod: resync})
+	})
 	loop, err := worker.New(worker.Config[cache.ObjectName]{
 		Name: "configmaps", Workers: 8,
 		Sync: func(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
@@ -124,7 +133,7 @@ func (c *controller) run(ctx context.Context, withChildren bool) error {
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](20*time.Millisecond, 2*time.Second),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	enqueue := func(obj any) {
 		if name, err := cache.ObjectToName(obj); err == nil {
@@ -134,26 +143,25 @@ func (c *controller) run(ctx context.Context, withChildren bool) error {
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) },
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	synced := []cache.InformerSynced{informer.HasSynced}
 	if withChildren {
-		secrets := factory.Core().V1().Secrets().Informer()
-		if err := c.shard.Controls(shard.Controlled{
-			Informer: secrets, Owners: []cache.SharedIndexInformer{informer},
-			Patch: func(ns string) shard.PatchFunc { return shard.Patch(c.client.CoreV1().Secrets(ns).Patch) },
-		}); err != nil {
-			return err
-		}
+		controlled := c.shard.Controlled(corev1.SchemeGroupVersion.WithKind("Secret"))
+		secrets := factory.InformerFor(&corev1.Secret{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+			return shard.NewInformer(controlled, client.CoreV1().Secrets(""), shard.InformerOptions{ResyncPeriod: resync})
+		})
 		c.children = secrets.GetIndexer()
 		synced = append(synced, secrets.HasSynced)
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
-		return nil
-	}
-	return loop.Run(ctx)
+	return func(ctx context.Context) error {
+		factory.Start(ctx.Done())
+		defer factory.Shutdown()
+		if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+			return nil
+		}
+		return loop.Run(ctx)
+	}, nil
 }
 
 func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) (err error) {
@@ -163,9 +171,11 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 	}
 	object := obj.(*corev1.ConfigMap)
 	patch := c.client.CoreV1().ConfigMaps(name.Namespace).Patch
-	if handled, err := c.shard.HandOver(ctx, object, shard.Patch(patch)); handled || err != nil {
-		return err
+	ctx, done, ours := c.configMaps.Begin(ctx, object)
+	if !ours {
+		return nil
 	}
+	defer done()
 	end, err := c.record.Begin(object)
 	if err != nil {
 		return err
@@ -222,7 +232,7 @@ func (c *controller) createChild(ctx context.Context, owner *corev1.ConfigMap) e
 	c.shard.LabelChild(child, owner)
 	_, err := c.client.CoreV1().Secrets(child.Namespace).Create(ctx, child, metav1.CreateOptions{FieldManager: shardManager})
 	if apierrors.IsAlreadyExists(err) {
-		return nil // the cache does not have it yet, or it is not back from another shard
+		return nil // the cache does not have it yet
 	}
 	return err
 }

@@ -11,12 +11,13 @@
 //
 //   - G1: the records do not overlap. Work of a process that is stopped (SIGSTOP) counts until the stop: it goes on when the
 //     process wakes up, to find that it may not write. So that it does not write is seen on the objects instead: each
-//     write of a shard leaves its name, and the name of a shard that does not have the object is a violation. Shards that
-//     are stopped write without a resource version, so that nothing but the fence keeps them from it.
-//   - G2: new objects get a shard, are worked on, and all are where they belong.
+//     write of a shard leaves its name, and objects and tables are in one storage, so their versions tell whether another
+//     shard had the slot by then. Shards that are stopped write without a resource version, so that nothing but the fence
+//     keeps them from it.
+//   - G2: new objects get the label of their slot, are worked on, and every slot has a shard.
 //   - G3: no request of a client fails, unless the API server or etcd is the fault; then none fails because of a webhook.
-//   - G4: no child leaves a shard that is at work on its owner, and at the end each is with its owner.
+//   - G4: at the end each child is in the slot of its owner.
 //
 // A shard is this test binary, started again as a small sharded controller of ConfigMaps; see controller_test.go. The
-// sharder is built from internal/old/cmd/sharder. With -artifacts, the logs and records of the processes are kept.
+// sharder is built from tools/sharder. With -artifacts, the logs and records of the processes are kept.
 package e2e

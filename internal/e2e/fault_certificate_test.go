@@ -30,7 +30,7 @@ import (
 const sharderSecret = "sharder-certificates"
 
 // TestFaultCertificate: the certificates of the sharder are deleted, damaged or replaced, or expire. Meanwhile objects may be
-// born without a shard, but no request fails, and they have one soon.
+// born without a slot, but no request fails, and they have one soon.
 func TestFaultCertificate(t *testing.T) {
 	hour := time.Hour
 	edit := func(change func(data map[string][]byte)) func(s *system) {
@@ -96,8 +96,8 @@ func TestFaultCertificateFile(t *testing.T) {
 	w.startShards("a", "b")
 	tr := w.startTraffic(1, 50*time.Millisecond)
 	births := w.create("expired", 30, 2)
-	longest := w.waitAssigned(births, settleTimeout)
-	if n := unassigned(births); n != len(births) {
+	longest := w.waitLabelled(births, settleTimeout)
+	if n := unlabelled(births); n != len(births) {
 		t.Errorf("%d objects were born with a shard, but the certificate has expired", len(births)-n)
 	}
 	t.Logf("objects waited for their shard for %s at most", longest.Round(time.Millisecond))
@@ -106,8 +106,8 @@ func TestFaultCertificateFile(t *testing.T) {
 	replaced := time.Now()
 	w.waitForAdmission()
 	t.Logf("admission works %s after there was a new certificate", time.Since(replaced).Round(time.Millisecond))
-	if n := unassigned(w.create("renewed", 30, 2)); n > 0 {
-		t.Errorf("%d objects were born without a shard", n)
+	if n := unlabelled(w.create("renewed", 30, 2)); n > 0 {
+		t.Errorf("%d objects were born without a slot", n)
 	}
 	tr.stop()
 	w.checkAll("a", "b")

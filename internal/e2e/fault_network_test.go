@@ -21,7 +21,7 @@ func TestFaultNetwork(t *testing.T) {
 				s.Errorf("%s has ended: %v", b.Name(), b.Err())
 			}
 			if n := s.moved(s.ring) - moved; n > 0 {
-				s.Errorf("%d objects have moved", n)
+				s.Errorf("%d slots have moved", n)
 			}
 		}},
 		"a shard is refused":      {moves: true, shardArgs: slowWork, inject: isolateShard(cutAndRefuse)},

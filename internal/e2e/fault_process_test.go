@@ -71,7 +71,7 @@ func TestFaultHang(t *testing.T) {
 				s.Errorf("%s has ended: %v", b.Name(), b.Err())
 			}
 			if n := s.moved(s.ring) - moved; n > 0 {
-				s.Errorf("%d objects have moved", n)
+				s.Errorf("%d slots have moved", n)
 			}
 		}},
 		"all shards": {shardArgs: slowWork, inject: func(s *system) {

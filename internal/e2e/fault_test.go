@@ -16,7 +16,6 @@ import (
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/tcpproxy"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // leaseDuration is that of the shards in these tests, so that a fault need not be long to outlast it.
@@ -47,9 +46,8 @@ type fault struct {
 // kubelet would do. Each object has a child. Clients create, change and delete objects all the time.
 type system struct {
 	*world
-	fault    fault
-	families *familyObserver
-	proxies  map[string]*tcpproxy.Proxy // by the name of a shard or replica
+	fault   fault
+	proxies map[string]*tcpproxy.Proxy // by the name of a shard or replica
 }
 
 var shardNames = []string{"a", "b", "c"}
@@ -57,7 +55,6 @@ var shardNames = []string{"a", "b", "c"}
 func newSystem(t *testing.T, cluster *testenv.Cluster, f fault) *system {
 	t.Helper()
 	s := &system{world: newWorldOn(t, cluster, children), fault: f, proxies: map[string]*tcpproxy.Proxy{}}
-	s.families = newFamilyObserver(t, cluster, s.namespace, s.ring)
 	for i := range 2 {
 		s.waitReady(s.startSharder(append(s.through(fmt.Sprintf("sharder-%d", i)), shortLease...)...))
 	}
@@ -119,10 +116,10 @@ func runFault(t *testing.T, cluster *testenv.Cluster, f fault) {
 	well.Store(true)
 	s.waitForMore(20)
 	tr.stop()
-	t.Logf("%d created, %d changed, %d deleted meanwhile, %d requests failed; objects moved %d times",
+	t.Logf("%d created, %d changed, %d deleted meanwhile, %d requests failed; %d slots moved",
 		tr.created, tr.changed, tr.deleted, tr.failed, s.moved(s.ring)-moved)
 	if f.moves && s.moved(s.ring) == moved {
-		t.Error("no object has moved, so this shows nothing")
+		t.Error("no slot has moved, so this shows nothing")
 	}
 	s.checkAll(shardNames...)
 	s.checkFamilies()
@@ -133,7 +130,7 @@ func (s *system) recover(over time.Time) {
 	s.Helper()
 	s.waitForAdmission()
 	births := s.create(fmt.Sprintf("after-%d", over.UnixNano()), 20, 2)
-	s.waitAssigned(births, settleTimeout)
+	s.waitLabelled(births, settleTimeout)
 	s.waitForWork(over)
 	var running []*sharder
 	for _, r := range s.sharders {
@@ -197,7 +194,7 @@ func (s *system) outlast(d time.Duration) {
 func (s *system) waitEmpty(name string) {
 	s.Helper()
 	testenv.Poll(s.T, settleTimeout, func(context.Context) error {
-		if n := s.count(v1alpha1.ShardSelector(s.ring, name)); n > 0 {
+		if n := s.with(s.ring, name); n > 0 {
 			return fmt.Errorf("shard %s still has %d objects", name, n)
 		}
 		return nil

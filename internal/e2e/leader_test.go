@@ -10,62 +10,39 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
-// prepare creates n objects that are where they belong in the ring of the shards.
-func (w *world) prepare(n int, shards ...string) {
+// waitMoving waits until the other shards are asked for slots, which are to go to the shard.
+func (w *world) waitMoving(shard string) {
 	w.Helper()
-	members := make([]ring.Member, len(shards))
-	for i, name := range shards {
-		members[i].Name = name
-	}
-	r, err := ring.New(members...)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.createWith("prepared", n, 8, func(name string) map[string]string {
-		return map[string]string{v1alpha1.ShardLabel(w.ring): owner(r, w.namespace, name)}
-	})
-}
-
-// waitMoving waits until objects are being moved by the sharder.
-func (w *world) waitMoving(s *sharder) {
-	w.Helper()
-	const moves = "clusterring_sharder_movements_total"
-	before, err := s.metric(w.Context(), moves)
-	if err != nil {
-		w.Fatal(err)
-	}
-	testenv.Poll(w.T, settleTimeout, func(ctx context.Context) error {
-		now, err := s.metric(ctx, moves)
-		if err == nil && now < before+10 {
-			err = fmt.Errorf("%s has moved %.0f objects", s.Name(), now-before)
+	testenv.Poll(w.T, settleTimeout, func(context.Context) error {
+		t := w.table(w.ring)
+		if t.asked.Empty() {
+			return fmt.Errorf("no slot is asked for, and %s has %d objects", shard, w.with(w.ring, shard))
 		}
-		return err
+		return nil
 	})
 }
 
-// TestTermWhileObjectsMove: the leader gets a SIGTERM in the middle of a rebalancing, ends with status 0 within two seconds,
+// TestTermWhileSlotsMove: the leader gets a SIGTERM in the middle of a rebalancing, ends with status 0 within two seconds,
 // and its successor goes on.
-func TestTermWhileObjectsMove(t *testing.T) {
+func TestTermWhileSlotsMove(t *testing.T) {
 	const limit = 2 * time.Second
 	w := newWorld(t)
 	first, second := w.startSharder(), w.startSharder() // with Leases that last for 15 seconds
 	w.waitReady(first, second)
 	for _, name := range []string{"a", "b"} {
-		w.startShard(name, "--writes=false")
+		w.startShard(name, "--work=1s")
 	}
-	w.prepare(3000, "a", "b")
+	w.waitForAdmission()
 	w.settle("a", "b")
+	w.create("prepared", 300, 8)
 	leader := w.leader(first, second)
 
-	w.startShard("c", "--writes=false")
-	w.waitMoving(leader)
+	w.startShard("c")
+	w.waitMoving("c")
 	began := time.Now()
 	if err := leader.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -77,7 +54,7 @@ func TestTermWhileObjectsMove(t *testing.T) {
 	}
 	ended, _ := leader.Ended()
 	n, _ := w.unsettled(w.ring, "a", "b", "c")
-	t.Logf("the leader ended %s after SIGTERM, with status %d, while %d objects were not where they belong",
+	t.Logf("the leader ended %s after SIGTERM, with status %d, while %d slots were not where they belong",
 		ended.Sub(began).Round(time.Millisecond), leader.ExitCode(), n)
 	if took := ended.Sub(began); took > limit || leader.ExitCode() != 0 {
 		t.Errorf("the leader took %s to end, and ended with status %d; want less than %s and 0", took, leader.ExitCode(), limit)
@@ -109,7 +86,7 @@ func TestKillLeaderWhileCreating(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { births = w.create("killed", 400, 4) })
 	testenv.Poll(t, settleTimeout, func(context.Context) error {
-		if n := w.count(labels.Everything()); n < 100 {
+		if n := w.count(); n < 100 {
 			return fmt.Errorf("%d objects were created", n)
 		}
 		return nil
@@ -117,28 +94,28 @@ func TestKillLeaderWhileCreating(t *testing.T) {
 	if err := leader.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	atKill := w.count(labels.Everything())
+	atKill := w.count()
 	// Nobody but a leader restores this: what is created from here on is not even seen by admission.
 	err := w.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), configuration(w.ring), metav1.DeleteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	longest := w.waitAssigned(births, settleTimeout)
+	longest := w.waitLabelled(births, settleTimeout)
 	holder, err := w.holder(t.Context(), "sharder")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("about %d of %d objects were created when the leader was killed; %d were born without a shard, and had one after %s at most",
-		atKill, len(births), unassigned(births), longest.Round(time.Millisecond))
-	if unassigned(births) == 0 {
-		t.Error("no object was born without a shard, so this shows nothing")
+	t.Logf("about %d of %d objects were created when the leader was killed; %d were born without a slot, and had it after %s at most",
+		atKill, len(births), unlabelled(births), longest.Round(time.Millisecond))
+	if unlabelled(births) == 0 {
+		t.Error("no object was born without a slot, so this shows nothing")
 	}
 	if longest > limit {
-		t.Errorf("an object was without a shard for %s, more than %s", longest, limit)
+		t.Errorf("an object was without a slot for %s, more than %s", longest, limit)
 	}
 	if !strings.HasPrefix(holder, leader.Name()+"_") {
-		t.Errorf("the sharder's Lease is held by %q: another replica led before all objects were assigned, so this shows nothing", holder)
+		t.Errorf("the sharder's Lease is held by %q: another replica led before all objects were labelled, so this shows nothing", holder)
 	}
 	w.checkAll("a", "b", "c")
 }
@@ -161,12 +138,12 @@ func TestNoSharder(t *testing.T) {
 	}
 
 	births := w.create("missed", 60, 4)
-	if n := unassigned(births); n != len(births) {
-		t.Errorf("%d of %d objects were born with a shard, but no sharder runs", len(births)-n, len(births))
+	if n := unlabelled(births); n != len(births) {
+		t.Errorf("%d of %d objects were born with a slot, but no sharder runs", len(births)-n, len(births))
 	}
 	tr := w.startTraffic(2, 20*time.Millisecond)
 	testenv.Poll(t, settleTimeout, func(context.Context) error {
-		if n := w.count(labels.Everything()); n < 150 {
+		if n := w.count(); n < 150 {
 			return fmt.Errorf("there are %d objects", n)
 		}
 		return nil
@@ -176,8 +153,8 @@ func TestNoSharder(t *testing.T) {
 	back := time.Now()
 	third := w.startSharder()
 	w.waitReady(third)
-	w.waitAssigned(births, settleTimeout)
-	t.Logf("all are assigned %s after a sharder was started", time.Since(back).Round(time.Millisecond))
+	w.waitLabelled(births, settleTimeout)
+	t.Logf("all are labelled %s after a sharder was started", time.Since(back).Round(time.Millisecond))
 	w.waitForAdmission()
 	w.checkAll("a", "b")
 }

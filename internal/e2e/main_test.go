@@ -14,6 +14,9 @@ import (
 // settleTimeout is the time that everything has to get well again. It takes a few seconds, and longer on a busy machine.
 const settleTimeout = 60 * time.Second
 
+// maxLeaseDuration is the longest that a Lease of a shard may last in these tests.
+const maxLeaseDuration = 10 * time.Second
+
 var (
 	cluster       *testenv.Cluster
 	sharderBinary string
@@ -40,7 +43,7 @@ func (w withSharder) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	sharderBinary = filepath.Join(dir, "sharder")
-	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/internal/old/cmd/sharder")
+	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/tools/sharder")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)

@@ -3,8 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,28 +18,46 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/internal/old/ring"
+	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/generated/informers/externalversions"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/internal/watchwait"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// observer watches the ConfigMaps of a namespace.
+// observer watches the ConfigMaps of a namespace, and the tables of all rings.
 type observer struct {
 	objects cache.GenericLister
 
 	mu       sync.Mutex
-	assigned map[assignment]time.Time // when an object was first seen with a shard of the ring
-	moves    map[string]int           // how often an object of the ring went from one shard to another
-	last     map[assignment]string    // the last shard
-	late     []string                 // what was written by a shard that no longer had the object
+	labelled map[objectOfRing]time.Time // when an object was first seen with the label of its slot
+	tables   map[string][]table         // of each ring, in order, without those that only found
+	moves    map[string]int             // how many slots of a ring went from one shard to another
+	writes   []write
 }
 
-// assignment is an object in a ring.
-type assignment struct {
+// objectOfRing is an object in a ring.
+type objectOfRing struct {
 	uid  types.UID
 	ring string
+}
+
+// table is who has which slot, from a version of the storage on.
+type table struct {
+	version uint64
+	ring    types.UID
+	owners  [ring.Count]string
+	asked   ring.Slots
+}
+
+// write is a write of a shard to an object, which made that version of the storage.
+type write struct {
+	ring, author, object string
+	slot                 int
+	version              uint64
 }
 
 func newObserver(t *testing.T, cluster *testenv.Cluster, namespace string) *observer {
@@ -50,139 +68,200 @@ func newObserver(t *testing.T, cluster *testenv.Cluster, namespace string) *obse
 	if err != nil {
 		t.Fatal(err)
 	}
-	factory := metadatainformer.NewFilteredSharedInformerFactory(client, 0, namespace, nil)
-	informer := factory.ForResource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
-	o := &observer{
-		objects:  informer.Lister(),
-		assigned: map[assignment]time.Time{}, moves: map[string]int{}, last: map[assignment]string{},
-	}
-	if _, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { o.see(obj.(*metav1.PartialObjectMetadata)) },
-		UpdateFunc: func(old, obj any) {
-			before, after := old.(*metav1.PartialObjectMetadata), obj.(*metav1.PartialObjectMetadata)
-			o.see(after)
-			o.compare(before, after)
-		},
-	}); err != nil {
+	rings, err := versioned.NewForConfig(config)
+	if err != nil {
 		t.Fatal(err)
+	}
+	o := &observer{labelled: map[objectOfRing]time.Time{}, tables: map[string][]table{}, moves: map[string]int{}}
+
+	factory := metadatainformer.NewFilteredSharedInformerFactory(client, 0, namespace, nil)
+	objects := factory.ForResource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
+	o.objects = objects.Lister()
+	ringFactory := externalversions.NewSharedInformerFactory(rings, 0)
+	tables := ringFactory.Sharding().V1alpha1().ClusterRings().Informer()
+	_, err1 := objects.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { o.see(nil, obj.(*metav1.PartialObjectMetadata)) },
+		UpdateFunc: func(old, obj any) {
+			o.see(old.(*metav1.PartialObjectMetadata), obj.(*metav1.PartialObjectMetadata))
+		},
+	})
+	_, err2 := tables.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { o.seeTable(obj.(*v1alpha1.ClusterRing)) },
+		UpdateFunc: func(_, obj any) { o.seeTable(obj.(*v1alpha1.ClusterRing)) },
+	})
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	factory.Start(ctx.Done())
-	t.Cleanup(func() { cancel(); factory.Shutdown() })
-	if !cache.WaitForCacheSync(t.Context().Done(), informer.Informer().HasSynced) {
-		t.Fatal("the ConfigMaps cannot be watched")
+	ringFactory.Start(ctx.Done())
+	t.Cleanup(func() { cancel(); factory.Shutdown(); ringFactory.Shutdown() })
+	if !cache.WaitForCacheSync(t.Context().Done(), objects.Informer().HasSynced, tables.HasSynced) {
+		t.Fatal("ConfigMaps and rings cannot be watched")
 	}
 	return o
 }
 
-func (o *observer) see(object *metav1.PartialObjectMetadata) {
-	now := time.Now()
+// see notes when an object got its label, and which shard left its name on it. A shard leaves its name in the write that it
+// makes, so the version of the object is that of the write.
+func (o *observer) see(before, after *metav1.PartialObjectMetadata) {
+	now, slot := time.Now(), slotOf(after)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	prefix := v1alpha1.ShardLabel("")
-	for key, shard := range object.Labels {
-		if len(key) <= len(prefix) || key[:len(prefix)] != prefix {
-			continue
+	for key, value := range after.Labels {
+		ringName, ok := strings.CutPrefix(key, wire.SlotLabel(""))
+		of := objectOfRing{after.UID, ringName}
+		if _, known := o.labelled[of]; ok && !known && value == strconv.Itoa(slot) {
+			o.labelled[of] = now
 		}
-		a := assignment{object.UID, key[len(prefix):]}
-		if _, ok := o.assigned[a]; !ok {
-			o.assigned[a] = now
-		}
-		if before := o.last[a]; before != "" && before != shard {
-			o.moves[a.ring]++
-		}
-		o.last[a] = shard
 	}
-}
-
-// compare finds out about a write of a shard to an object that another one has. A shard never changes the assignment in the
-// write in which it leaves its name, so this is one whose assignment is as it was before.
-func (o *observer) compare(before, after *metav1.PartialObjectMetadata) {
-	if before.UID != after.UID {
+	if before == nil || before.UID != after.UID {
 		return // deleted and created again, while the watch was down
 	}
 	for key, wrote := range after.Annotations {
-		ring, ok := strings.CutPrefix(key, wroteLast)
-		if !ok || wrote == before.Annotations[key] {
-			continue
-		}
-		label := v1alpha1.ShardLabel(ring)
-		author, _, _ := strings.Cut(wrote, " ")
-		if shard := after.Labels[label]; shard != author && shard == before.Labels[label] {
-			o.mu.Lock()
-			o.late = append(o.late, fmt.Sprintf("%s wrote to %s, which was with %q (resource version %s)", author, after.Name, shard, after.ResourceVersion))
-			o.mu.Unlock()
+		if ringName, ok := strings.CutPrefix(key, wroteLast); ok && wrote != before.Annotations[key] {
+			author, _, _ := strings.Cut(wrote, " ")
+			o.writes = append(o.writes, write{ring: ringName, author: author, object: after.Name, slot: slot, version: versionOf(after)})
 		}
 	}
 }
 
-// lateWrites returns what was written by shards that no longer had the object.
-func (o *observer) lateWrites() []string {
+func (o *observer) seeTable(object *v1alpha1.ClusterRing) {
+	read, err := wire.ReadTable(object.Status.Table)
+	if err != nil || read == nil || read.Founding || read.Ring != string(object.UID) {
+		return
+	}
+	t := table{version: versionOf(object), ring: object.UID}
+	for _, row := range read.Rows {
+		t.asked = t.asked.Union(row.Releasing)
+		for slot := range row.Slots.All() {
+			t.owners[slot] = row.Name
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.late)
+	all := o.tables[object.Name]
+	if len(all) > 0 {
+		for slot, was := range all[len(all)-1].owners {
+			if is := t.owners[slot]; was != "" && is != "" && is != was {
+				o.moves[object.Name]++
+			}
+		}
+	}
+	o.tables[object.Name] = append(all, t)
 }
 
-// assignedAt returns when the object was first seen with a shard of the ring.
-func (o *observer) assignedAt(uid types.UID, ring string) (time.Time, bool) {
+// lateWrites describes writes of shards to objects whose slot another one had. Objects and tables are in one storage, so their
+// versions tell what came first.
+func (o *observer) lateWrites() (late []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	at, ok := o.assigned[assignment{uid, ring}]
+	for _, w := range o.writes {
+		owner := ""
+		for _, t := range o.tables[w.ring] {
+			if t.version < w.version {
+				owner = t.owners[w.slot]
+			}
+		}
+		if owner != "" && owner != w.author {
+			late = append(late, fmt.Sprintf("%s wrote to %s, whose slot %d %s had (version %d)", w.author, w.object, w.slot, owner, w.version))
+		}
+	}
+	return late
+}
+
+// labelledAt returns when the object was first seen with the label of its slot.
+func (o *observer) labelledAt(uid types.UID, ring string) (time.Time, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at, ok := o.labelled[objectOfRing{uid, ring}]
 	return at, ok
 }
 
-// moved returns how often objects of the ring went from one shard to another.
+// moved returns how many slots of the ring went from one shard to another.
 func (o *observer) moved(ring string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.moves[ring]
 }
 
-// count returns how many objects the selector matches.
-func (o *observer) count(selector labels.Selector) int {
-	objects, err := o.objects.List(selector)
-	if err != nil {
-		panic(err) // a list of a cache does not fail
+// owners returns the last table of the ring.
+func (o *observer) table(ring string) (last table) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if all := o.tables[ring]; len(all) > 0 {
+		last = all[len(all)-1]
 	}
-	return len(objects)
+	return last
 }
 
-// unsettled returns how many objects are not with the owner of their key in the ring of the shards, or are asked for, and
-// what is the matter with one of them.
-func (o *observer) unsettled(ringName string, shards ...string) (n int, err error) {
-	members := make([]ring.Member, len(shards))
-	for i, name := range shards {
-		members[i].Name = name
-	}
-	r, err := ring.New(members...)
-	if err != nil {
-		panic(err) // the names are ours
-	}
+// all returns all objects.
+func (o *observer) all() (out []*metav1.PartialObjectMetadata) {
 	objects, err := o.objects.List(labels.Everything())
 	if err != nil {
 		panic(err) // a list of a cache does not fail
 	}
 	for _, obj := range objects {
-		object := obj.(*metav1.PartialObjectMetadata)
-		home := owner(r, object.Namespace, object.Name)
-		shard := object.Labels[v1alpha1.ShardLabel(ringName)]
-		_, drain := object.Labels[v1alpha1.DrainLabel(ringName)]
-		if shard != home || drain {
+		out = append(out, obj.(*metav1.PartialObjectMetadata))
+	}
+	return out
+}
+
+// count returns how many objects there are.
+func (o *observer) count() int { return len(o.all()) }
+
+// with returns how many objects are with a shard.
+func (o *observer) with(ring, shard string) (n int) {
+	owners := o.table(ring).owners
+	for _, object := range o.all() {
+		if owners[slotOf(object)] == shard {
 			n++
-			err = fmt.Errorf("%d of %d objects are not settled: %s is with %q (asked for: %t) and belongs to %q",
-				n, len(objects), object.Name, shard, drain, home)
+		}
+	}
+	return n
+}
+
+// unsettled returns how many slots are not with one of the shards, are asked for or are too many for one, and how many objects do
+// not have the label of their slot, and says what is the matter with one of them.
+func (o *observer) unsettled(ringName string, shards ...string) (n int, err error) {
+	t := o.table(ringName)
+	counts := map[string]int{}
+	for slot, owner := range t.owners {
+		counts[owner]++
+		if !slices.Contains(shards, owner) || t.asked.Has(slot) {
+			n++
+			err = fmt.Errorf("%d slots are not settled: %d is with %q, asked for: %t", n, slot, owner, t.asked.Has(slot))
+		}
+	}
+	for _, name := range shards {
+		if more := counts[name] - (ring.Count+len(shards)-1)/len(shards); more > 0 {
+			n += more
+			err = fmt.Errorf("%s has %d slots too many", name, more)
+		}
+	}
+	for _, object := range o.all() {
+		if got, want := object.Labels[wire.SlotLabel(ringName)], strconv.Itoa(slotOf(object)); got != want {
+			n++
+			err = fmt.Errorf("%s has the label %q, its slot is %s", object.Name, got, want)
 		}
 	}
 	return n, err
 }
 
-// owner returns where a ConfigMap belongs.
-func owner(r *ring.Ring, namespace, name string) string {
-	shard, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, namespace, name))
-	return shard
+// slotOf returns the slot of a ConfigMap, or of what has its name and namespace.
+func slotOf(object metav1.Object) int {
+	return ring.Slot(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
 }
 
-// settle waits until every object is with the owner of its key in the ring of the shards.
+func versionOf(object metav1.Object) uint64 {
+	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+	if err != nil {
+		panic(err) // the API server is etcd's
+	}
+	return version
+}
+
+// settle waits until each of the shards has its part of the slots, and every object the label of its own.
 func (w *world) settle(shards ...string) {
 	w.Helper()
 	w.settleRing(w.ring, shards...)
@@ -196,18 +275,4 @@ func (w *world) settleRing(ringName string, shards ...string) {
 		return err
 	})
 	w.Logf("settled on %v within %s", shards, time.Since(began).Round(time.Millisecond))
-}
-
-// shardLabels returns the shard of every object, by name.
-func (o *observer) shardLabels(ring string) map[string]string {
-	objects, err := o.objects.List(labels.Everything())
-	if err != nil {
-		panic(err) // a list of a cache does not fail
-	}
-	out := map[string]string{}
-	for _, obj := range objects {
-		object := obj.(*metav1.PartialObjectMetadata)
-		out[object.Name] = object.Labels[v1alpha1.ShardLabel(ring)]
-	}
-	return maps.Clone(out)
 }

@@ -57,7 +57,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	back := time.Now()
 	w.waitReady(s)
 	t.Logf("ready %s after the API server", time.Since(back).Round(time.Millisecond))
-	w.waitAssigned(births, settleTimeout)
+	w.waitLabelled(births, settleTimeout)
 	w.checkAll("a")
 }
 
@@ -112,7 +112,7 @@ func TestAPIServerOutage(t *testing.T) {
 	w.leader(first, second)
 	t.Logf("a sharder leads %s after the API server", time.Since(back).Round(time.Millisecond))
 	births := w.create("after", 30, 4)
-	w.waitAssigned(births, settleTimeout)
+	w.waitLabelled(births, settleTimeout)
 	w.settle("a", "b", "d")
 	if took := time.Since(back); took > recovery {
 		t.Errorf("settled %s after the API server, more than %s", took, recovery)
@@ -123,5 +123,5 @@ func TestAPIServerOutage(t *testing.T) {
 	w.noOverlaps()
 	w.labelsOnly()
 	w.stillRunning()
-	t.Logf("%d objects moved because of the outage", w.moved(w.ring))
+	t.Logf("%d slots moved because of the outage", w.moved(w.ring))
 }

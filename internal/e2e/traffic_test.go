@@ -11,26 +11,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // birth is what became of a request to create an object.
 type birth struct {
-	name  string
-	uid   types.UID
-	shard string // that it was born with
-	took  time.Duration
-	at    time.Time
+	name string
+	uid  types.UID
+	slot string // that it was born with
+	took time.Duration
+	at   time.Time
 }
 
 // create creates n objects, one after the other by each of the clients. No creation may fail (G3).
 func (w *world) create(prefix string, n, clients int) []birth {
-	w.Helper()
-	return w.createWith(prefix, n, clients, nil)
-}
-
-// createWith is create, with labels for each object.
-func (w *world) createWith(prefix string, n, clients int, labels func(name string) map[string]string) []birth {
 	w.Helper()
 	births := make([]birth, n)
 	var wg sync.WaitGroup
@@ -38,9 +32,6 @@ func (w *world) createWith(prefix string, n, clients int, labels func(name strin
 		wg.Go(func() {
 			for i := c; i < n; i += clients {
 				object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", prefix, i)}}
-				if labels != nil {
-					object.Labels = labels(object.Name)
-				}
 				b, err := w.createOne(w.Context(), object)
 				if err != nil {
 					w.Errorf("create %s: %v", object.Name, err)
@@ -60,29 +51,29 @@ func (w *world) createOne(ctx context.Context, object *corev1.ConfigMap) (birth,
 		return birth{}, err
 	}
 	now := time.Now()
-	return birth{made.Name, made.UID, made.Labels[v1alpha1.ShardLabel(w.ring)], now.Sub(began), now}, nil
+	return birth{made.Name, made.UID, made.Labels[wire.SlotLabel(w.ring)], now.Sub(began), now}, nil
 }
 
-// unassigned returns how many were born without a shard.
-func unassigned(births []birth) int {
+// unlabelled returns how many were born without a slot.
+func unlabelled(births []birth) int {
 	n := 0
 	for _, b := range births {
-		if b.shard == "" {
+		if b.slot == "" {
 			n++
 		}
 	}
 	return n
 }
 
-// waitAssigned waits until the objects have a shard, and returns the longest time that one had to wait for it.
-func (w *world) waitAssigned(births []birth, timeout time.Duration) (longest time.Duration) {
+// waitLabelled waits until the objects have the label of their slot, and returns the longest time that one had to wait for it.
+func (w *world) waitLabelled(births []birth, timeout time.Duration) (longest time.Duration) {
 	w.Helper()
 	for _, b := range births {
 		var at time.Time
 		testenv.Poll(w.T, timeout, func(context.Context) error {
 			var ok bool
-			if at, ok = w.assignedAt(b.uid, w.ring); !ok {
-				return fmt.Errorf("%s has no shard", b.name)
+			if at, ok = w.labelledAt(b.uid, w.ring); !ok {
+				return fmt.Errorf("%s has no label for its slot", b.name)
 			}
 			return nil
 		})

@@ -22,6 +22,7 @@ import (
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // world is what one test has to itself: a ring for the ConfigMaps of a namespace, and the processes that it starts.
@@ -84,6 +85,10 @@ func (w *world) createRing(name string, controlled ...v1alpha1.GroupResource) {
 				GroupResource: v1alpha1.GroupResource{Resource: "configmaps"}, ControlledResources: controlled,
 			}},
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.namespace}},
+			Shards: v1alpha1.ShardsSpec{
+				Namespace: w.system, MaxLeaseDuration: &metav1.Duration{Duration: maxLeaseDuration},
+			},
+			RebalanceDelay: &metav1.Duration{Duration: 100 * time.Millisecond},
 		},
 	}
 	rings := w.rings.ShardingV1alpha1().ClusterRings()
@@ -112,15 +117,14 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// waitForAdmission waits until the API server asks the sharder about new objects of the ring, and the sharder gives them
-// to a shard.
+// waitForAdmission waits until the API server asks the sharder about new objects of the ring, and gets an answer.
 func (w *world) waitForAdmission() {
 	w.Helper()
 	testenv.Poll(w.T, settleTimeout, func(ctx context.Context) error {
-		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Namespace: w.namespace}}
+		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.namespace}}
 		made, err := w.kube.CoreV1().ConfigMaps(w.namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err == nil && made.Labels[v1alpha1.ShardLabel(w.ring)] == "" {
-			err = errors.New("new objects have no shard")
+		if err == nil && made.Labels[wire.SlotLabel(w.ring)] == "" {
+			err = errors.New("new objects have no slot")
 		}
 		return err
 	})
@@ -145,7 +149,7 @@ func (w *world) checkLogs() {
 	}
 }
 
-// says tells whether the log of a process has the text.
+// says returns an error unless the log of a process has the text.
 func says(p *procs.Process, text string) error {
 	log, err := os.ReadFile(p.LogFile())
 	if err == nil && !strings.Contains(string(log), text) {
