@@ -45,11 +45,15 @@ func TestMovesDeleteNothing(t *testing.T) {
 	if err := b.leave(); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("a shard that was cut off ended with %v", err)
 	}
-	forget(a, c)
 	if err := c.leave(); err != nil {
 		t.Error(err)
 	}
 	w.awaitBalance("a")
+	testenv.Poll(t, timeout, func(context.Context) error { // its informers read what it has gained
+		_, err1 := a.configs.ConfigMaps(w.namespace).Get(names[0])
+		_, err2 := a.secrets.Secrets(w.namespace).Get(names[0])
+		return errors.Join(err1, err2)
+	})
 	if err := w.kube.CoreV1().ConfigMaps(w.namespace).Delete(t.Context(), names[0], metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
