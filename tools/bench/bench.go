@@ -24,12 +24,14 @@ import (
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 const (
 	ringName        = "bench"
 	systemNamespace = "clusterring-system"
 	inRing          = "bench.clusterring.dev/in" // label of the namespaces that belong to the ring
+	rebalanceDelay  = 100 * time.Millisecond
 )
 
 // bench is a control plane and what figures need of it.
@@ -99,6 +101,10 @@ func (b *bench) measure(ctx context.Context, name string, f func(context.Context
 		Spec: v1alpha1.ClusterRingSpec{
 			Resources:         []v1alpha1.RingResource{{GroupResource: v1alpha1.GroupResource{Resource: "configmaps"}}},
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{inRing: "true"}},
+			Shards: v1alpha1.ShardsSpec{
+				Namespace: systemNamespace, MaxLeaseDuration: &metav1.Duration{Duration: 15 * time.Second},
+			},
+			RebalanceDelay: &metav1.Duration{Duration: rebalanceDelay},
 		},
 	}
 	if _, err := b.rings.ShardingV1alpha1().ClusterRings().Create(ctx, ring, metav1.CreateOptions{}); err != nil {
@@ -116,7 +122,7 @@ func (b *bench) cleanUp(ctx context.Context) error {
 		b.kube.CoreV1().Namespaces().Delete(ctx, b.namespace, metav1.DeleteOptions{}),
 		// The webhook configuration goes with its ring; the next figure waits for a new one.
 		poll(ctx, time.Minute, func() error {
-			list, err := b.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+			list, err := b.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: wire.LabelRing})
 			if err == nil && len(list.Items) > 0 {
 				err = errors.New("the webhook configuration is still there")
 			}
@@ -156,7 +162,7 @@ func (b *bench) startSharders(ctx context.Context, n int, via func(target string
 			return nil, err
 		}
 		p, err := b.group.Start(procs.Spec{
-			Name: fmt.Sprintf("sharder-%d", i), Path: filepath.Join(b.bin, "sharder-old"),
+			Name: fmt.Sprintf("sharder-%d", i), Path: filepath.Join(b.bin, "sharder"),
 			Args: append([]string{
 				"--kubeconfig=" + b.cluster.KubeconfigPath, "--namespace=" + systemNamespace,
 				"--webhook-bind-address=" + webhook, "--webhook-url=https://" + reached, "--permit-port-sharing",
@@ -177,7 +183,7 @@ func (b *bench) startSharders(ctx context.Context, n int, via func(target string
 		started = append(started, sharder{p, metrics})
 	}
 	return started, poll(ctx, 30*time.Second, func() error {
-		list, err := b.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+		list, err := b.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: wire.LabelRing})
 		if err == nil && len(list.Items) == 0 {
 			err = errors.New("there is no webhook configuration")
 		}
@@ -245,7 +251,7 @@ func (b *bench) leader(ctx context.Context, sharders []sharder) (int, error) {
 type creates struct {
 	took      []time.Duration
 	done      []time.Time
-	unlabeled atomic.Int64 // born without a shard
+	unlabeled atomic.Int64 // born without a slot
 }
 
 // create creates n ConfigMaps, whose names begin with prefix, with the clients at the same time.
@@ -270,7 +276,7 @@ func create(ctx context.Context, config *rest.Config, namespace, prefix string, 
 				}
 				result.done[i] = time.Now()
 				result.took[i] = result.done[i].Sub(start)
-				if created.Labels[v1alpha1.ShardLabel(ringName)] == "" {
+				if created.Labels[wire.SlotLabel(ringName)] == "" {
 					result.unlabeled.Add(1)
 				}
 			}

@@ -81,14 +81,14 @@ func measureCreate(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// webhookWorks waits until an object is born with a shard.
+// webhookWorks waits until an object is born with a slot.
 func (b *bench) webhookWorks(ctx context.Context) error {
 	i := 0
 	return poll(ctx, 30*time.Second, func() error {
 		i++
 		c, err := create(ctx, b.cluster.Config(), b.namespace, fmt.Sprintf("probe-%d", i), 1, 1)
 		if err == nil && c.unlabeled.Load() > 0 {
-			err = errors.New("an object was born without a shard")
+			err = errors.New("an object was born without a slot")
 		}
 		return err
 	})

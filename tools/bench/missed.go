@@ -50,12 +50,12 @@ func measureMissed(ctx context.Context, b *bench) error {
 		return err
 	}
 	table("Objects that are created while …",
-		[]string{"", "objects", "born without a shard", "assigned after, p50", "p99", "most"}, append(rows, row)...)
+		[]string{"", "objects", "born without a slot", "labelled after, p50", "p99", "most"}, append(rows, row)...)
 	return nil
 }
 
 // assignedAfter creates objects, 100 per second, does something when a third of them are there, and reports how long each
-// object was without a shard.
+// object was without a slot.
 func (b *bench) assignedAfter(ctx context.Context, seen *observer, what string, n int, do func() error) ([]string, error) {
 	prefix := strconv.FormatInt(time.Now().UnixNano(), 10)
 	created := make([]time.Time, n)
@@ -84,7 +84,7 @@ func (b *bench) assignedAfter(ctx context.Context, seen *observer, what string, 
 		for i := range n {
 			at, ok := seen.first[fmt.Sprintf("%s-%d-0", prefix, i)]
 			if !ok {
-				return fmt.Errorf("object %d has no shard", i)
+				return fmt.Errorf("object %d has no slot", i)
 			}
 			after = append(after, max(0, at.Sub(created[i])))
 		}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 func measureMovement(ctx context.Context, b *bench) error {
@@ -26,49 +28,65 @@ func measureMovement(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if _, err := seen.settle(ctx, time.Minute, b.namespace, "shard-0", "shard-1", "shard-2"); err != nil {
+	if _, err := seen.settle(ctx, time.Minute, "shard-0", "shard-1", "shard-2"); err != nil {
 		return err
 	}
 
 	var rows [][]string
-	add := func(what string, from time.Time, before map[string]string, settled time.Time) error {
-		// The shards get their last objects a moment after the last write.
-		if err := poll(ctx, 10*time.Second, func() error { return b.allWorked(seen, from) }); err != nil {
+	// add waits until others have worked on all that has moved, and adds a row. from is when it began to matter.
+	add := func(what string, from time.Time, before [ring.Count]string) error {
+		moved, had := seen.moved(before), map[string]string{}
+		for name := range moved {
+			had[name] = before[seen.slot(name)]
+		}
+		var first map[string]time.Time
+		if err := poll(ctx, 30*time.Second, func() (err error) {
+			first, err = worked(b.records, from, had)
+			for name := range moved {
+				if err == nil && first[name].IsZero() {
+					err = fmt.Errorf("%s has moved, and nobody has worked on it", name)
+				}
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		without, last, err := gaps(b.records, from)
-		if err != nil {
-			return err
+		var last time.Time
+		var without []time.Duration
+		for name, lost := range moved {
+			if first[name].After(last) {
+				last = first[name]
+			}
+			without = append(without, max(0, first[name].Sub(lost)))
 		}
-		moved := seen.moved(before)
+		objects, tables := seen.written()
 		rows = append(rows, []string{
-			what, strconv.Itoa(len(before)), strconv.Itoa(moved), seconds(settled.Sub(from)), seconds(last.Sub(from)),
-			fmt.Sprintf("%.2f", float64(seen.written())/float64(moved)), ms(quantile(without, .5)), ms(quantile(without, .99)),
+			what, strconv.Itoa(b.objects), strconv.Itoa(len(moved)), seconds(last.Sub(from)), strconv.Itoa(objects), strconv.Itoa(tables),
+			ms(quantile(without, .5)), ms(quantile(without, .99)),
 		})
 		return nil
 	}
 
-	before, from := seen.reset(), time.Now()
+	before := seen.reset()
 	if shards["shard-3"], err = b.startShard(ctx, "shard-3"); err != nil {
 		return err
 	}
 	held := time.Now()
-	settled, err := seen.settle(ctx, time.Minute, b.namespace, "shard-0", "shard-1", "shard-2", "shard-3")
-	if err != nil {
+	if _, err := seen.settle(ctx, time.Minute, "shard-0", "shard-1", "shard-2", "shard-3"); err != nil {
 		return err
 	}
-	if err := add(fmt.Sprintf("3 → 4, from the start of the process (its Lease was held after %s)", seconds(held.Sub(from))), from, before, settled); err != nil {
+	if err := add(fmt.Sprintf("3 → 4, from the newcomer's Lease (rebalanceDelay %s)", rebalanceDelay), held, before); err != nil {
 		return err
 	}
 
-	before, from = seen.reset(), time.Now()
+	before, from := seen.reset(), time.Now()
 	if err := shards["shard-3"].Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if settled, err = seen.settle(ctx, time.Minute, b.namespace, "shard-0", "shard-1", "shard-2"); err != nil {
+	if _, err := seen.settle(ctx, time.Minute, "shard-0", "shard-1", "shard-2"); err != nil {
 		return err
 	}
-	if err := add("4 → 3, SIGTERM", from, before, settled); err != nil {
+	if err := add("4 → 3, SIGTERM", from, before); err != nil {
 		return err
 	}
 
@@ -76,33 +94,21 @@ func measureMovement(ctx context.Context, b *bench) error {
 	if err := shards["shard-2"].Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	if settled, err = seen.settle(ctx, time.Minute, b.namespace, "shard-0", "shard-1"); err != nil {
+	if _, err := seen.settle(ctx, time.Minute, "shard-0", "shard-1"); err != nil {
 		return err
 	}
-	if err := add("3 → 2, SIGKILL, Lease of 15 s", from, before, settled); err != nil {
+	if err := add("3 → 2, SIGKILL, Lease of 15 s", from, before); err != nil {
 		return err
 	}
 	table("Movement", []string{
-		"what", "objects", "moved", "last write after", "last object worked on after", "writes per moved object", "without a worker, p50", "p99",
+		"what", "objects", "moved", "all worked on by others after", "writes to objects", "tables", "without a worker, p50", "p99",
 	}, rows...)
 	return nil
 }
 
-// written returns the number of writes since the last reset.
-func (o *observer) written() int {
+// slot returns the slot of an object.
+func (o *observer) slot(name string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.writes
-}
-
-// allWorked tells whether each object that a shard let go of has a worker again.
-func (b *bench) allWorked(o *observer, since time.Time) error {
-	o.mu.Lock()
-	last := o.last
-	o.mu.Unlock()
-	_, worked, err := gaps(b.records, since)
-	if err == nil && worked.Before(last) && time.Since(last) < 3*time.Second {
-		err = fmt.Errorf("the last object that was moved has not been worked on")
-	}
-	return err
+	return o.slots[name]
 }

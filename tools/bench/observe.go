@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,9 +19,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/clusterring/clusterring/internal/old/ring"
+	"github.com/clusterring/clusterring/generated/clientset/versioned"
+	"github.com/clusterring/clusterring/generated/informers/externalversions"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
@@ -33,14 +37,22 @@ func mustMeta(obj any) metav1.Object {
 	return m
 }
 
-// An observer watches the objects of a namespace, and knows who has them and what was written to them when.
+func slotOf(object metav1.Object) int {
+	return ring.Slot(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
+}
+
+// An observer watches the objects of a namespace and the ring's table, and knows who has what and what was written when.
 type observer struct {
-	mu      sync.Mutex
-	shardOf map[string]string
-	drained map[string]bool
-	writes  int
-	last    time.Time
-	first   map[string]time.Time // when the object was first seen with a shard
+	mu     sync.Mutex
+	slots  map[string]int // of each object
+	writes int            // to objects
+	first  map[string]time.Time
+	owners [ring.Count]string
+	asked  ring.Slots
+	// lost is when each slot was last asked for, or given to somebody else without being asked for.
+	lost   [ring.Count]time.Time
+	tables int
+	last   time.Time // of the last table
 }
 
 func observe(ctx context.Context, config *rest.Config, namespace string) (*observer, error) {
@@ -48,76 +60,102 @@ func observe(ctx context.Context, config *rest.Config, namespace string) (*obser
 	if err != nil {
 		return nil, err
 	}
-	o := &observer{shardOf: map[string]string{}, drained: map[string]bool{}, first: map[string]time.Time{}}
+	rings, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	o := &observer{slots: map[string]int{}, first: map[string]time.Time{}}
 	factory := metadatainformer.NewFilteredSharedInformerFactory(client, 0, namespace, nil)
-	informer := factory.ForResource(configMaps).Informer()
-	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	objects := factory.ForResource(configMaps).Informer()
+	tableFactory := externalversions.NewSharedInformerFactory(rings, 0)
+	tables := tableFactory.Sharding().V1alpha1().ClusterRings().Informer()
+	seenObjects, err := objects.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { o.seen(mustMeta(obj)) },
 		UpdateFunc: func(_, obj any) { o.seen(mustMeta(obj)) },
 	})
 	if err != nil {
 		return nil, err
 	}
+	seenTables, err := tables.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { o.seenTable(obj.(*v1alpha1.ClusterRing)) },
+		UpdateFunc: func(_, obj any) { o.seenTable(obj.(*v1alpha1.ClusterRing)) },
+	})
+	if err != nil {
+		return nil, err
+	}
 	factory.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+	tableFactory.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), seenObjects.HasSynced, seenTables.HasSynced) {
 		return nil, ctx.Err()
 	}
 	return o, nil
 }
 
 func (o *observer) seen(obj metav1.Object) {
-	now := time.Now()
+	now, slot := time.Now(), slotOf(obj)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	name := obj.GetName()
-	o.shardOf[name] = obj.GetLabels()[v1alpha1.ShardLabel(ringName)]
-	_, o.drained[name] = obj.GetLabels()[v1alpha1.DrainLabel(ringName)]
+	o.slots[name] = slot
 	o.writes++
-	o.last = now
-	if _, ok := o.first[name]; !ok && o.shardOf[name] != "" {
+	if _, ok := o.first[name]; !ok && obj.GetLabels()[wire.SlotLabel(ringName)] == strconv.Itoa(slot) {
 		o.first[name] = now
 	}
 }
 
-// reset forgets the writes so far and returns who has what.
-func (o *observer) reset() map[string]string {
+func (o *observer) seenTable(object *v1alpha1.ClusterRing) {
+	now := time.Now()
+	t, err := wire.ReadTable(object.Status.Table)
+	if object.Name != ringName || err != nil || t == nil || t.Founding {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.writes = 0
-	before := make(map[string]string, len(o.shardOf))
-	for name, shard := range o.shardOf {
-		before[name] = shard
+	asked, owners := ring.Slots{}, [ring.Count]string{}
+	for _, row := range t.Rows {
+		asked = asked.Union(row.Releasing)
+		for slot := range row.Slots.All() {
+			owners[slot] = row.Name
+		}
 	}
-	return before
+	for slot := range ring.Count {
+		if asked.Has(slot) && !o.asked.Has(slot) || owners[slot] != o.owners[slot] && !o.asked.Has(slot) {
+			o.lost[slot] = now
+		}
+	}
+	o.owners, o.asked, o.tables, o.last = owners, asked, o.tables+1, now
 }
 
-// settled returns how many objects are not where a ring of the shards wants them, or are asked for.
-func (o *observer) unsettled(namespace string, shards ...string) int {
-	members := make([]ring.Member, len(shards))
-	for i, name := range shards {
-		members[i].Name = name
-	}
-	r, err := ring.New(members...)
-	if err != nil {
-		panic(err) // the names are ours
-	}
+// reset forgets the writes so far and returns who has each slot.
+func (o *observer) reset() [ring.Count]string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := 0
-	for name, shard := range o.shardOf {
-		home, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, namespace, name))
-		if shard != home || o.drained[name] {
+	o.writes, o.tables = 0, 0
+	return o.owners
+}
+
+// unsettled returns how many slots none of the shards has, are asked for, or are too many for one.
+func (o *observer) unsettled(shards ...string) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	counts := map[string]int{}
+	for slot, owner := range o.owners {
+		counts[owner]++
+		if !slices.Contains(shards, owner) || o.asked.Has(slot) {
 			n++
 		}
+	}
+	for _, name := range shards {
+		n += max(0, counts[name]-(ring.Count+len(shards)-1)/len(shards))
 	}
 	return n
 }
 
-// settle waits until all objects are where a ring of the shards wants them, and returns when the last write was seen.
-func (o *observer) settle(ctx context.Context, timeout time.Duration, namespace string, shards ...string) (time.Time, error) {
+// settle waits until each of the shards has its part of the slots, and returns when the last table was seen.
+func (o *observer) settle(ctx context.Context, timeout time.Duration, shards ...string) (time.Time, error) {
 	err := poll(ctx, timeout, func() error {
-		if n := o.unsettled(namespace, shards...); n > 0 {
-			return fmt.Errorf("%d objects are not where they belong", n)
+		if n := o.unsettled(shards...); n > 0 {
+			return fmt.Errorf("%d slots are not where they belong", n)
 		}
 		return nil
 	})
@@ -126,61 +164,54 @@ func (o *observer) settle(ctx context.Context, timeout time.Duration, namespace 
 	return o.last, err
 }
 
-// moved counts the objects that have another shard than before.
-func (o *observer) moved(before map[string]string) int {
+// moved returns the objects whose slot has another shard than before, and when each was lost to the shard that had it.
+func (o *observer) moved(before [ring.Count]string) map[string]time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := 0
-	for name, shard := range before {
-		if o.shardOf[name] != shard {
-			n++
+	moved := map[string]time.Time{}
+	for name, slot := range o.slots {
+		if o.owners[slot] != before[slot] {
+			moved[name] = o.lost[slot]
 		}
 	}
-	return n
+	return moved
 }
 
-// gaps returns how long each object that a shard let go of after since had no worker, and when the last one got one.
-func gaps(dir string, since time.Time) (gaps []time.Duration, last time.Time, err error) {
-	type note struct {
-		at    time.Time
-		works bool
-	}
-	notes := map[string][]note{}
+// written returns the number of writes to objects and of tables since the last reset.
+func (o *observer) written() (objects, tables int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.writes, o.tables
+}
+
+// worked returns when a shard first worked on each object after since, by the records of all but those that it had then.
+func worked(dir string, since time.Time, before map[string]string) (map[string]time.Time, error) {
+	first := map[string]time.Time{}
 	files, err := filepath.Glob(filepath.Join(dir, "*.record"))
 	if err != nil {
-		return nil, last, err
+		return nil, err
 	}
 	for _, path := range files {
+		shard := filepath.Base(path[:len(path)-len(".record")])
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, last, err
+			return nil, err
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
 			var nanos int64
-			var works bool
-			var key string
-			if _, err := fmt.Sscan(lines.Text(), &nanos, &works, &key); err != nil {
+			var name string
+			if _, err := fmt.Sscan(lines.Text(), &nanos, &name); err != nil {
 				continue // cut off by a crash
 			}
-			if at := time.Unix(0, nanos); at.After(since) {
-				notes[key] = append(notes[key], note{at, works})
+			if before[name] == shard {
+				continue
+			}
+			if at := time.Unix(0, nanos); at.After(since) && (first[name].IsZero() || at.Before(first[name])) {
+				first[name] = at
 			}
 		}
 		f.Close()
 	}
-	for _, n := range notes {
-		slices.SortFunc(n, func(a, b note) int { return a.at.Compare(b.at) })
-		for i := range n {
-			if n[i].works {
-				if n[i].at.After(last) {
-					last = n[i].at
-				}
-				if i > 0 && !n[i-1].works {
-					gaps = append(gaps, n[i].at.Sub(n[i-1].at))
-				}
-			}
-		}
-	}
-	return gaps, last, nil
+	return first, nil
 }

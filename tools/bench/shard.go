@@ -10,26 +10,22 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/sets"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
-// A benchShard is a sharded controller of ConfigMaps that does nothing but record when it begins to work on an object and when
-// it stops.
+// A benchShard is a sharded controller of ConfigMaps that does nothing but record when it works on an object.
 type benchShard struct {
-	shard  *shard.Shard
-	client kubernetes.Interface
-	record *os.File
-
-	mu    sync.Mutex
-	owned sets.Set[string]
+	configMaps *shard.Resource
+	client     kubernetes.Interface
+	record     *os.File
 }
 
 // shardMain is one shard, in a process of its own.
@@ -71,13 +67,17 @@ func runShard(ctx context.Context, kubeconfig, name, namespace, path string, dur
 	if err != nil {
 		return err
 	}
-	w := &benchShard{shard: s, client: client, record: record, owned: sets.New[string]()}
-	return s.Run(ctx, w.run)
+	w := &benchShard{client: client, record: record, configMaps: s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap"))}
+	run, err := w.prepare()
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx, run)
 }
 
-func (w *benchShard) run(ctx context.Context) error {
-	factory := w.shard.Informers(0).Kubernetes(w.client)
-	informer := factory.Core().V1().ConfigMaps().Informer()
+// prepare makes the informer and returns what works with it.
+func (w *benchShard) prepare() (run func(context.Context) error, err error) {
+	informer := shard.NewInformer(w.configMaps, w.client.CoreV1().ConfigMaps(""), shard.InformerOptions{})
 	loop, err := worker.New(worker.Config[cache.ObjectName]{
 		Name: "configmaps", Workers: 8,
 		Sync: func(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
@@ -85,7 +85,7 @@ func (w *benchShard) run(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	enqueue := func(obj any) {
 		if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
@@ -93,49 +93,31 @@ func (w *benchShard) run(ctx context.Context) error {
 		}
 	}
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) }, DeleteFunc: enqueue,
+		AddFunc: enqueue, UpdateFunc: func(_, obj any) { enqueue(obj) },
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		return nil
-	}
-	return loop.Run(ctx)
+	return func(ctx context.Context) error {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { informer.RunWithContext(ctx) })
+		if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+			return nil
+		}
+		return loop.Run(ctx)
+	}, nil
 }
 
 func (w *benchShard) sync(ctx context.Context, objects cache.Indexer, name cache.ObjectName) error {
 	obj, exists, err := objects.GetByKey(name.String())
-	if err != nil {
+	if err != nil || !exists {
 		return err
 	}
-	if !exists {
-		w.note(name, false, time.Now())
+	_, done, ours := w.configMaps.Begin(ctx, mustMeta(obj))
+	if !ours {
 		return nil
 	}
-	seen := time.Now()
-	patch := shard.Patch(w.client.CoreV1().ConfigMaps(name.Namespace).Patch)
-	handled, err := w.shard.HandOver(ctx, mustMeta(obj), patch)
-	if err != nil {
-		return err
-	}
-	w.note(name, !handled, seen)
+	defer done()
+	fmt.Fprintf(w.record, "%d %s\n", time.Now().UnixNano(), name.Name)
 	return nil
-}
-
-// note records that work on the object begins or has stopped, once for each change.
-func (w *benchShard) note(name cache.ObjectName, works bool, at time.Time) {
-	key := name.String()
-	w.mu.Lock()
-	changed := w.owned.Has(key) != works
-	if works {
-		w.owned.Insert(key)
-	} else {
-		w.owned.Delete(key)
-	}
-	w.mu.Unlock()
-	if changed {
-		fmt.Fprintf(w.record, "%d %t %s\n", at.UnixNano(), works, key)
-	}
 }
