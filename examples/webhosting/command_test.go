@@ -19,7 +19,7 @@ func TestCommandLine(t *testing.T) {
 		wantOut    []string // in what is printed to stdout
 		wantErr    []string // in what is printed to stderr
 	}{
-		"help":          {args: []string{"--help"}, wantOut: []string{"internal ", "--setup string", "--record file", "Exit status"}},
+		"help":          {args: []string{"--help"}, wantOut: []string{"singleton ", "--setup string", "--record file", "Exit status"}},
 		"version":       {args: []string{"--version"}, wantOut: []string{"webhosting-operator"}},
 		"unknown flag":  {args: []string{"--shards=3"}, wantStatus: exitUsage, wantErr: []string{"--shards", "--help"}},
 		"another type":  {args: []string{"--workers=many"}, wantStatus: exitUsage, wantErr: []string{"--workers", "many"}},
@@ -69,7 +69,6 @@ func TestWorkers(t *testing.T) {
 		want int
 	}{
 		"ring":      {want: 15},
-		"internal":  {args: []string{"--setup=internal"}, want: 15},
 		"singleton": {args: []string{"--setup=singleton"}, want: 50},
 		"given":     {args: []string{"--setup=singleton", "--workers=3"}, want: 3},
 	} {

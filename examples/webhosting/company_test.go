@@ -24,7 +24,9 @@ import (
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/testenv"
-	shardingv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // The names in config/.
@@ -39,7 +41,6 @@ type company struct {
 	*world
 	stage      *stage.Stage
 	kubeconfig string
-	ring       string
 	records    string
 	operators  []*operator
 }
@@ -52,7 +53,7 @@ type operator struct {
 func newCompany(t *testing.T, manifests ...string) *company {
 	t.Helper()
 	w := newWorld(t)
-	c := &company{world: w, stage: stage.New(t, cluster, "../.."), ring: ringName, records: t.TempDir()}
+	c := &company{world: w, stage: stage.New(t, cluster, "../.."), records: t.TempDir()}
 	c.stage.Apply("examples/webhosting/config/namespace.yaml", "examples/webhosting/config/rbac.yaml")
 	c.stage.Apply(manifests...)
 	c.kubeconfig = c.stage.Kubeconfig(namespace, account)
@@ -68,7 +69,7 @@ func (c *company) start(name string, args ...string) *operator {
 	}
 	process := fmt.Sprintf("%s_%d", name, len(c.operators))
 	p := c.stage.Start(process, c.stage.Program("examples/webhosting"), append([]string{
-		"--kubeconfig=" + c.kubeconfig, "--shard-namespace=" + namespace, "--shard-name=" + name, "--ring=" + c.ring, "--metrics-bind-address=" + metrics,
+		"--kubeconfig=" + c.kubeconfig, "--shard-namespace=" + namespace, "--shard-name=" + name, "--ring=" + ringName, "--metrics-bind-address=" + metrics,
 		"--record=" + filepath.Join(c.records, process), "--workers=4", "-v=2",
 		"--lease-duration=4s", "--lease-renew-deadline=3s", "--lease-retry-period=500ms",
 	}, args...), nil)
@@ -103,10 +104,15 @@ func (c *company) createWebsites(prefix string, n int) (names []string) {
 	return names
 }
 
-// waitShards waits until all Websites are ready, and each is with its objects at one of the shards, none of which has nothing.
+// waitShards waits until all Websites are ready, and each is with its objects in a slot of one of the shards, none of which has
+// nothing.
 func (c *company) waitShards(shards ...string) {
 	c.t.Helper()
 	testenv.Poll(c.t, patience, func(ctx context.Context) error {
+		owners, err := c.owners(ctx)
+		if err != nil {
+			return err
+		}
 		list, err := c.web.WebhostingV1alpha1().Websites(c.namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
@@ -117,7 +123,7 @@ func (c *company) waitShards(shards ...string) {
 		}
 		for i := range list.Items {
 			website := &list.Items[i]
-			shard := website.Labels[shardingv1alpha1.ShardLabel(c.ring)]
+			shard := owners[slotOf(website)]
 			if _, ok := count[shard]; !ok {
 				return fmt.Errorf("%s is at shard %q", website.Name, shard)
 			}
@@ -125,7 +131,7 @@ func (c *company) waitShards(shards ...string) {
 			if website.Status.Phase != v1alpha1.PhaseReady || website.Status.ObservedGeneration != website.Generation {
 				return fmt.Errorf("%s at %s is not ready: %+v", website.Name, shard, website.Status)
 			}
-			if err := c.childrenAt(ctx, website, shard); err != nil {
+			if err := c.labelled(ctx, website); err != nil {
 				return err
 			}
 		}
@@ -138,7 +144,34 @@ func (c *company) waitShards(shards ...string) {
 	})
 }
 
-func (c *company) childrenAt(ctx context.Context, website *v1alpha1.Website, shard string) error {
+// owners returns the shard that has each slot.
+func (c *company) owners(ctx context.Context) (owners [ring.Count]string, err error) {
+	rings, err := ringclient.NewForConfig(cluster.Config())
+	if err != nil {
+		return owners, err
+	}
+	object, err := rings.ShardingV1alpha1().ClusterRings().Get(ctx, ringName, metav1.GetOptions{})
+	if err != nil {
+		return owners, err
+	}
+	table, err := wire.ReadTable(object.Status.Table)
+	if err != nil || table == nil || table.Founding {
+		return owners, fmt.Errorf("there is no table yet: %v", err)
+	}
+	for _, row := range table.Rows {
+		for slot := range row.Slots.All() {
+			owners[slot] = row.Name
+		}
+	}
+	return owners, nil
+}
+
+func slotOf(website *v1alpha1.Website) int {
+	return ring.Slot(partition.Key(v1alpha1.SchemeGroupVersion.WithKind("Website").GroupKind(), website.Namespace, website.Name))
+}
+
+// labelled returns an error unless the Website and its objects have the label of its slot.
+func (c *company) labelled(ctx context.Context, website *v1alpha1.Website) error {
 	if _, err := c.children(ctx, website); err != nil {
 		return err
 	}
@@ -149,9 +182,9 @@ func (c *company) childrenAt(ctx context.Context, website *v1alpha1.Website, sha
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	for _, object := range []metav1.Object{configMap, service, deployment, ingress} {
-		if got := object.GetLabels()[shardingv1alpha1.ShardLabel(c.ring)]; got != shard {
-			return fmt.Errorf("%T of %s is at %q, want %q", object, website.Name, got, shard)
+	for _, object := range []metav1.Object{website, configMap, service, deployment, ingress} {
+		if got, ok := wire.Slot(object.GetLabels(), ringName); !ok || got != slotOf(website) {
+			return fmt.Errorf("%T of %s has slot %d, want %d", object, website.Name, got, slotOf(website))
 		}
 	}
 	return nil
@@ -192,14 +225,17 @@ func (c *company) checkRecords() {
 	}
 }
 
-// wantReleased wants nobody to hold the Lease.
+// wantReleased wants nobody to hold the Lease. That of a shard is deleted by the sharder.
 func (c *company) wantReleased(lease string) {
 	c.t.Helper()
 	got, err := c.kube.CoordinationV1().Leases(namespace).Get(c.t.Context(), lease, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if holder := ptr.Deref(got.Spec.HolderIdentity, ""); holder != "" && holder != shardingv1alpha1.HolderSharder {
+	if holder := ptr.Deref(got.Spec.HolderIdentity, ""); holder != "" {
 		c.t.Errorf("the Lease %s is held by %q, want it to be released", lease, holder)
 	}
 }
@@ -242,20 +278,23 @@ func (c *company) waitElected(among ...string) (elected string) {
 	return elected
 }
 
-func without(names []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
-}
-
 // count returns how many Websites a shard has.
-func (c *company) count(shard string) int {
+func (c *company) count(shard string) (n int) {
 	c.t.Helper()
-	list, err := c.web.WebhostingV1alpha1().Websites(metav1.NamespaceAll).List(c.t.Context(), metav1.ListOptions{
-		LabelSelector: shardingv1alpha1.ShardSelector(c.ring, shard).String(),
-	})
+	owners, err := c.owners(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return len(list.Items)
+	list, err := c.web.WebhostingV1alpha1().Websites(metav1.NamespaceAll).List(c.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for i := range list.Items {
+		if owners[slotOf(&list.Items[i])] == shard {
+			n++
+		}
+	}
+	return n
 }
 
 // deleteRing removes what would be in the way of the next test.

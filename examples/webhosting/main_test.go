@@ -223,7 +223,7 @@ func (w *world) startCountedWith(config *rest.Config) (*replica, *writes) {
 		w.t.Fatal(err)
 	}
 	o := &options{namespace: w.namespace}
-	work, err := newWork(o, &setup{config: config, websites: everything, controlled: everything}, prometheus.NewRegistry(),
+	work, err := newWork(o, &setup{config: config}, prometheus.NewRegistry(),
 		website.Config{Workers: 4, Record: log})
 	if err != nil {
 		w.t.Fatal(err)

@@ -68,7 +68,7 @@ func TestKustomization(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(kustomization.Resources, "kustomization.yaml", "internal.yaml", "sample.yaml") {
+	for _, file := range append(kustomization.Resources, "kustomization.yaml", "sample.yaml") {
 		if !missing[file] {
 			t.Errorf("%s does not exist", file)
 		}

@@ -34,10 +34,8 @@ func (e *flagError) Unwrap() error { return e.err }
 
 const usage = `webhosting-operator serves a web page for every Website, in the Theme that the Website names.
 
-Its replicas share the work in one of three setups:
+Its replicas share the work in one of two setups:
   ring       Every replica works on its own part of the Websites. Needs a ClusterRing and the sharder of this project.
-  internal   The same without either: one of the replicas, elected, also gives out the Websites. It watches all of them to do so,
-             and all that they control. This is the older way to shard a controller, here to be compared with.
   singleton  One replica, elected, works on all Websites. The others wait to take over.
 
 On a developer's machine, as two shards. Names are the pod's, or the host's, unless they are given:
@@ -53,7 +51,6 @@ Flags:
 // The setups.
 const (
 	setupRing      = "ring"
-	setupInternal  = "internal"
 	setupSingleton = "singleton"
 )
 
@@ -111,14 +108,14 @@ func parse(args []string, logs *textlogger.Config, stdout io.Writer) (*options, 
 func (o *options) flags(logs *textlogger.Config) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("webhosting-operator", pflag.ContinueOnError)
 	fs.SortFlags = false
-	fs.StringVar(&o.setup, "setup", setupRing, "how replicas share the work: ring, internal or singleton")
+	fs.StringVar(&o.setup, "setup", setupRing, "how replicas share the work: ring or singleton")
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "a kubeconfig `file`; none means $KUBECONFIG, or the service account of the pod")
 	fs.Float32Var(&o.qps, "kube-api-qps", 1000, "requests per second to the API server")
 	fs.IntVar(&o.burst, "kube-api-burst", 2000, "requests that may exceed the rate for a moment")
 	fs.StringVar(&o.namespace, "namespace", "", "work on the Websites in this namespace only; none means all")
 	fs.IntVar(&o.workers, "workers", 0, fmt.Sprintf("Websites that are worked on at the same time (default %d, %d for a singleton)", shardWorkers, singletonWorkers))
 
-	fs.StringVar(&o.ring, "ring", "webhosting", "the ClusterRing that this replica is a shard of; with --setup=internal only a name, there is no such object")
+	fs.StringVar(&o.ring, "ring", "webhosting", "the ClusterRing that this replica is a shard of")
 	fs.StringVar(&o.shardName, "shard-name", os.Getenv("POD_NAME"), "the `name` of the shard and of its Lease; by default $POD_NAME, or the host's name")
 	fs.StringVar(&o.shardNamespace, "shard-namespace", os.Getenv("POD_NAMESPACE"), "the `namespace` of the Lease; by default $POD_NAMESPACE, or that of the pod's service account")
 	fs.DurationVar(&o.leaseDuration, "lease-duration", 15*time.Second, "how long others wait before they take a silent holder's Lease, in whole seconds")
@@ -163,7 +160,7 @@ func (o *options) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	setups := []string{setupRing, setupInternal, setupSingleton}
+	setups := []string{setupRing, setupSingleton}
 	check(slices.Contains(setups, o.setup), "--setup must be one of %s, not %q", strings.Join(setups, ", "), o.setup)
 	check(o.qps > 0, "--kube-api-qps must be positive, not %v", o.qps)
 	check(o.burst > 0, "--kube-api-burst must be positive, not %d", o.burst)

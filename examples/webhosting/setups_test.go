@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"syscall"
 	"testing"
 
@@ -44,12 +42,12 @@ func TestSingleton(t *testing.T) {
 	c.wantReleased(electionName)
 }
 
-// TestRing: the sharder gives the Websites to two shards, and takes them with it when one leaves, comes back, or is killed.
+// TestRing: two shards share the Websites, also when one leaves, comes back, or is killed.
 func TestRing(t *testing.T) {
 	c := newCompany(t, "examples/webhosting/config/ring.yaml")
-	c.stage.Build("internal/old/cmd/sharder", "examples/webhosting")
+	c.stage.Build("tools/sharder", "examples/webhosting")
 	t.Cleanup(c.deleteRing)
-	c.stage.StartSharder("internal/old/cmd/sharder")
+	c.stage.StartSharder("tools/sharder")
 	one := c.start("one")
 	c.start("two")
 	names := c.createWebsites("museum", 20)
@@ -69,56 +67,4 @@ func TestRing(t *testing.T) {
 	c.waitShards("two")
 	c.checkRecords()
 	c.wantReleased("two")
-}
-
-// TestInternal: the elected replica gives the Websites to all, and another one does when it is killed.
-func TestInternal(t *testing.T) {
-	c := newCompany(t, "examples/webhosting/config/internal.yaml")
-	c.ring = "internal"
-	c.stage.Build("examples/webhosting")
-	shards := map[string]*operator{}
-	for _, name := range []string{"a", "b", "c"} {
-		shards[name] = c.start(name, "--setup=internal")
-	}
-	names := slices.Sorted(maps.Keys(shards))
-	websites := c.createWebsites("museum", 30)
-	c.waitShards(names...)
-	elected := c.waitElected(names...)
-	others := without(names, elected)
-
-	// One hangs until its Websites have been taken, wakes up, and must not touch them any more.
-	hung := shards[others[0]]
-	if err := hung.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	c.waitShards(elected, others[1])
-	if err := hung.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	<-hung.Done()
-	if got := hung.ExitCode(); got != exitFailed {
-		t.Errorf("the shard that lost its Lease ended with status %d, want %d", got, exitFailed)
-	}
-	shards[others[0]] = c.start(others[0], "--setup=internal")
-	c.waitShards(names...)
-
-	// The one that is elected is killed, and it is a shard as well.
-	c.end(shards[elected], syscall.SIGKILL)
-	next := c.waitElected(others...)
-	c.waitShards(others...)
-
-	// It comes back, and live shards hand over to it while they work.
-	shards[elected] = c.start(elected, "--setup=internal")
-	for _, name := range websites {
-		c.patchWebsite(name, `{"metadata":{"annotations":{"a":"b"}}}`)
-	}
-	c.waitShards(names...)
-
-	c.end(shards[next], syscall.SIGTERM)
-	c.waitShards(without(names, next)...)
-	c.wantReleased(next)
-	c.checkRecords()
-	for _, name := range append(names, electionName) {
-		c.wantReleased(name)
-	}
 }

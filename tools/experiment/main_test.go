@@ -97,7 +97,7 @@ func programs(t *testing.T) (bin, repo string) {
 	bin = t.TempDir()
 	for _, build := range [][]string{
 		{filepath.Join(repo, "tools", "devcluster", "build.sh")},
-		{"go", "build", "-o", filepath.Join(bin, "sharder-old"), "./internal/old/cmd/sharder"},
+		{"go", "build", "-o", filepath.Join(bin, "sharder"), "./tools/sharder"},
 		{"go", "build", "-o", filepath.Join(bin, "webhosting-operator"), "./examples/webhosting"},
 	} {
 		cmd := exec.CommandContext(t.Context(), build[0], build[1:]...)

@@ -19,13 +19,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
-	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 var (
-	// errNotYet means that an object cannot be worked with now: it exists and the informer has yet to deliver it, or it is still
-	// with another shard, or it is of an earlier Website of that name and about to be deleted; or the namespace is, and the
-	// Website with it.
+	// errNotYet means that an object cannot be worked with now: it exists and the informer has yet to deliver it, or it is of an
+	// earlier Website of that name and about to be deleted; or the namespace is, and the Website with it.
 	errNotYet = errors.New("is not to be had yet")
 	// errNotControlled means that an object belongs to somebody else.
 	errNotControlled = errors.New("exists and is not controlled by the Website")
@@ -35,8 +33,6 @@ var (
 type child interface {
 	resource() string
 	informer() cache.SharedIndexInformer
-	// patcher returns the func that patches objects in the namespace.
-	patcher(namespace string) shard.PatchFunc
 	// version returns the resourceVersion of the object in the cache, empty if there is none.
 	version(name cache.ObjectName) string
 	// compare returns the object in the cache, and how to bring it in line with the desired one; write is nil if it is.
@@ -101,9 +97,6 @@ type kind[T metav1.Object] struct {
 
 func (k *kind[T]) resource() string                    { return k.name }
 func (k *kind[T]) informer() cache.SharedIndexInformer { return k.shared }
-func (k *kind[T]) patcher(namespace string) shard.PatchFunc {
-	return shard.Patch(k.client(namespace).Patch)
-}
 
 func (k *kind[T]) version(name cache.ObjectName) string {
 	if object, ok := k.cached(name); ok {

@@ -24,9 +24,9 @@ import (
 	weblisters "github.com/clusterring/clusterring/examples/webhosting/generated/listers/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
-	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/record"
 	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 // Component is what the controller is called in events and as field manager.
@@ -53,8 +53,10 @@ type Config struct {
 	MetricsProvider workqueue.MetricsProvider
 	// Record is written when work on a Website begins and when it ends. Optional.
 	Record *record.Writer
-	// Shard is the part of the ring that this process is. Optional: without it, the controller works on all Websites.
+	// Shard is the part of the ring that this process is, and Owned the Websites among its resources. Optional: without them, the
+	// controller works on all Websites.
 	Shard *shard.Shard
+	Owned *shard.Resource
 	// OnSynced is called when the caches have been filled and the work begins. Optional.
 	OnSynced func()
 }
@@ -176,16 +178,6 @@ func (c *Controller) watchChildren() error {
 			return err
 		}
 		c.synced = append(c.synced, registration.HasSynced)
-		if c.Shard == nil {
-			continue
-		}
-		if err := c.Shard.Controls(shard.Controlled{
-			Informer: informer,
-			Owners:   []cache.SharedIndexInformer{c.Websites.Informer()},
-			Patch:    child.patcher,
-		}); err != nil {
-			return err
-		}
 	}
 	return nil
 }

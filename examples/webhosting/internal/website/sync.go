@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
-	"github.com/clusterring/clusterring/internal/old/shard"
 )
 
 const (
@@ -43,17 +42,14 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (requeueAf
 	if err != nil {
 		return 0, err
 	}
-	// First of all, so that also what was just created leaves with its Website.
+	ctx, done, ours := c.Owned.Begin(ctx, website)
+	if !ours {
+		return 0, nil
+	}
+	defer done()
 	if wait, missing := c.written.missing(name, func(resource string) string { return c.cachedVersion(website, resource) }); missing {
 		return wait, nil // an event comes before
 	}
-	if c.Shard != nil {
-		patch := shard.Patch(c.WebClient.WebhostingV1alpha1().Websites(website.Namespace).Patch)
-		if handled, err := c.Shard.HandOver(ctx, website, patch); handled || err != nil {
-			return 0, err
-		}
-	}
-
 	end, err := c.Record.Begin(website)
 	if err != nil {
 		return 0, err
@@ -79,9 +75,7 @@ func (c *Controller) work(ctx context.Context, website *v1alpha1.Website) (reque
 		return 0, err
 	}
 	deployment, err := c.children.ensure(ctx, website, theme, func(child metav1.Object) {
-		if c.Shard != nil {
-			c.Shard.LabelChild(child, website)
-		}
+		c.Shard.LabelChild(child, website)
 	}, func(resource, version string) {
 		c.written.note(cache.MetaObjectToName(website), resource, version)
 	})

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
-	ringv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // alone returns an error when a sharder or a webhosting operator is at work already: it would do a part of the work, and this
@@ -38,7 +38,7 @@ func working(leases []coordinationv1.Lease, installed *Installed, now time.Time)
 	namespaces := []string{installed.Operator.Namespace, installed.Sharder.Namespace}
 	for i := range leases {
 		l := &leases[i]
-		if !slices.Contains(namespaces, l.Namespace) && l.Labels[ringv1alpha1.LabelRing] != Ring && l.Name != sharderName {
+		if !slices.Contains(namespaces, l.Namespace) && l.Labels[wire.LabelRing] != Ring && l.Name != sharderName {
 			continue
 		}
 		if ptr.Deref(l.Spec.HolderIdentity, "") == "" || l.Spec.RenewTime == nil {

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
-	ringv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 func TestWorking(t *testing.T) {
@@ -23,7 +23,7 @@ func TestWorking(t *testing.T) {
 			},
 		}
 		if ring != "" {
-			l.Labels = map[string]string{ringv1alpha1.LabelRing: ring}
+			l.Labels = map[string]string{wire.LabelRing: ring}
 		}
 		return l
 	}

@@ -126,7 +126,7 @@ func (f *Fleet) StartSharder(ctx context.Context) (*Instance, error) {
 		args = append(args, "--leader-elect-lease-duration="+d.String(), "--leader-elect-renew-deadline="+(d*2/3).String(),
 			"--leader-elect-retry-period="+(d*2/15).String())
 	}
-	return f.launch(ctx, scenario.Sharder, "sharder-old", f.cfg.Installed.Sharder, args)
+	return f.launch(ctx, scenario.Sharder, "sharder", f.cfg.Installed.Sharder, args)
 }
 
 // startFront starts the proxy that stands for the Service of the sharders: the API server reaches all of them there.

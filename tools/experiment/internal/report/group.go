@@ -46,7 +46,7 @@ func kindOf(run *measure.Run) kind {
 func (g group) name() string { return setupName(g.runs[0].run) }
 
 // setupOrder is the order of the setups in a comparison: the others are compared with the first.
-var setupOrder = []string{"singleton", "internal", "ring"}
+var setupOrder = []string{"singleton", "ring"}
 
 // groupsOf groups runs, in the order in which they are to be shown.
 func groupsOf(runs []*results) []group {

@@ -19,12 +19,11 @@ const (
 // The setups of the operator.
 const (
 	Ring      = "ring"
-	Internal  = "internal"
 	Singleton = "singleton"
 )
 
 // Setups are all setups.
-var Setups = []string{Ring, Internal, Singleton}
+var Setups = []string{Ring, Singleton}
 
 // The scenarios.
 const (

@@ -69,7 +69,7 @@ func (c *Config) complete() error {
 	}
 	programs := []string{"webhosting-operator"}
 	if c.Setup == scenario.Ring {
-		programs = append(programs, "sharder-old")
+		programs = append(programs, "sharder")
 	}
 	if c.Kubeconfig == "" {
 		programs = append(programs, "devcluster")

@@ -10,11 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
-	"github.com/clusterring/clusterring/internal/old/ring"
 	"github.com/clusterring/clusterring/internal/record"
-	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/tools/experiment/internal/cluster"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
 	"github.com/clusterring/clusterring/tools/experiment/internal/measure"
@@ -105,25 +102,12 @@ func (t *trial) look(ctx context.Context, w *verify.World) (err error) {
 	if w.State, err = verify.List(ctx, t.cluster.Config(), t.namespace); err != nil {
 		return err
 	}
-	w.Live, w.Owner = nil, nil
+	w.Live, w.Namespace = nil, t.namespace
 	if t.cfg.Setup == scenario.Singleton {
 		return nil
 	}
-	var members []ring.Member
 	for _, i := range t.fleet.Instances(scenario.Operator) {
 		w.Live = append(w.Live, i.Name)
-		members = append(members, ring.Member{Name: i.Name})
-	}
-	if t.cfg.Setup == scenario.Ring {
-		r, err := ring.New(members...)
-		if err != nil {
-			return err
-		}
-		kind := v1alpha1.SchemeGroupVersion.WithKind("Website").GroupKind()
-		w.Owner = func(name string) string {
-			owner, _ := r.Owner(partition.Key(kind, t.namespace, name))
-			return owner
-		}
 	}
 	return nil
 }

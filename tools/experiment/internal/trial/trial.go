@@ -62,7 +62,7 @@ func Run(ctx context.Context, cfg Config) (_ *measure.Run, err error) {
 			ID: string(uuid.NewUUID())[:8], Scenario: s.Name, Setup: cfg.Setup, Instances: s.Instances, Workers: s.Workers,
 			Repeat: cfg.Repeat, LoadFactor: s.Factor, ToTheLimit: s.ToTheLimit, Idle: s.Idle, Seed: cfg.Seed,
 			APILatency: s.Latency, Duration: s.Duration, LeaseDuration: s.LeaseDuration, ScrapeInterval: cfg.scrapeInterval(),
-			Machine: host.Describe(), Revision: revision(filepath.Join(cfg.Bin, "webhosting-operator"), filepath.Join(cfg.Bin, "sharder-old")),
+			Machine: host.Describe(), Revision: revision(filepath.Join(cfg.Bin, "webhosting-operator"), filepath.Join(cfg.Bin, "sharder")),
 		},
 	}
 	t.namespace = "experiment-" + t.run.ID

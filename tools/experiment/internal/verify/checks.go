@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -183,25 +184,23 @@ func childless(w World) (problems []string) {
 }
 
 func families(w World) (problems []string) {
-	shard := map[types.UID]string{}
+	slots := map[types.UID]string{}
 	for _, site := range w.State.Websites {
-		shard[site.UID] = site.Shard
+		slot, shard := w.shardOf(site)
+		slots[site.UID] = strconv.Itoa(slot)
 		switch {
-		case !slices.Contains(w.Live, site.Shard):
-			problems = append(problems, fmt.Sprintf("%s has shard %q, which does not live", site.Name, site.Shard))
-		case site.Draining:
-			problems = append(problems, fmt.Sprintf("%s is to be let go of by %s", site.Name, site.Shard))
-		case w.Owner != nil && w.Owner(site.Name) != site.Shard:
-			problems = append(problems, fmt.Sprintf("%s is with %s, its owner is %s", site.Name, site.Shard, w.Owner(site.Name)))
+		case !slices.Contains(w.Live, shard):
+			problems = append(problems, fmt.Sprintf("%s is with %q, which does not live", site.Name, shard))
+		case w.State.Asked.Has(slot):
+			problems = append(problems, fmt.Sprintf("%s is to be given up by %s", site.Name, shard))
+		case site.Slot != strconv.Itoa(slot):
+			problems = append(problems, fmt.Sprintf("%s is in slot %d, and has %s", site.Name, slot, site.where()))
 		}
 	}
 	for _, child := range w.State.Children {
-		of, ok := shard[child.Controller]
-		if !ok {
-			continue // of a Website that was deleted; the garbage collector's, or nobody's
-		}
-		if child.Draining || child.Shard != of {
-			problems = append(problems, fmt.Sprintf("%s %s is with %q, its Website with %q", child.Kind, child.Name, child.Shard, of))
+		// Others are of a Website that was deleted: the garbage collector's, or nobody's.
+		if of, ok := slots[child.Controller]; ok && child.Slot != of {
+			problems = append(problems, fmt.Sprintf("%s %s has %s, its Website is in slot %s", child.Kind, child.Name, child.where(), of))
 		}
 	}
 	return problems

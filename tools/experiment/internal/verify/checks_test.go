@@ -2,6 +2,7 @@ package verify
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/record"
+	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
 	"github.com/clusterring/clusterring/tools/experiment/internal/host"
 	"github.com/clusterring/clusterring/tools/experiment/internal/load"
@@ -31,7 +33,7 @@ func work(pid int, uid types.UID, begin, end int) record.Interval {
 // world returns a world in which all is well.
 func world() World {
 	w := World{
-		Expected: 2, Live: []string{"a", "b"}, Owner: func(name string) string { return map[string]string{"x": "a", "y": "b"}[name] },
+		Expected: 2, Live: []string{"a", "b"}, Namespace: "default",
 		Work: []record.Interval{work(1, "x", 0, 10), work(2, "y", 5, 15)},
 		Load: load.Status{Operations: map[string]load.Count{
 			load.Generator: {Success: 100}, load.Mutator: {Success: 990, Error: 5, Missed: 5}, load.Deleter: {},
@@ -40,15 +42,16 @@ func world() World {
 		Use:   host.Use{Mean: .5, P95: .7, Busy: .05, Measured: 1},
 	}
 	for uid, shard := range map[types.UID]string{"x": "a", "y": "b"} {
-		w.State.Websites = append(w.State.Websites, Website{
-			Object: Object{Kind: "Website", Name: string(uid), UID: uid, Shard: shard}, Generation: 3, Observed: 3, Phase: "Ready",
-		})
+		site := Website{Object: Object{Kind: "Website", Name: string(uid), UID: uid}, Generation: 3, Observed: 3, Phase: "Ready"}
+		slot, _ := w.shardOf(site)
+		site.Slot, w.State.Owners[slot] = strconv.Itoa(slot), shard
+		w.State.Websites = append(w.State.Websites, site)
 		for kind := range childResources {
-			w.State.Children = append(w.State.Children, Object{Kind: kind, Name: string(uid), UID: types.UID(kind) + uid, Controller: uid, Shard: shard})
+			w.State.Children = append(w.State.Children, Object{Kind: kind, Name: string(uid), UID: types.UID(kind) + uid, Controller: uid, Slot: site.Slot})
 		}
 	}
 	slices.SortFunc(w.State.Websites, func(a, b Website) int { return strings.Compare(a.Name, b.Name) })
-	w.State.Children = append(w.State.Children, Object{Kind: "ConfigMap", Name: "of a deleted one", Controller: "z", Shard: "gone"})
+	w.State.Children = append(w.State.Children, Object{Kind: "ConfigMap", Name: "of a deleted one", Controller: "z", Slot: "1"})
 	return w
 }
 
@@ -79,17 +82,18 @@ func TestChecks(t *testing.T) {
 		"lost":              {change: func(w *World) { w.Expected = 3 }, want: []string{lostCheck}, says: "should be 3"},
 		"pending":           {change: func(w *World) { w.State.Websites[0].Phase = "Pending" }, want: []string{readyCheck}, says: "x is \"Pending\""},
 		"stale":             {change: func(w *World) { w.State.Websites[1].Observed = 2 }, want: []string{readyCheck}, says: "y is"},
-		"unassigned":        {change: func(w *World) { w.State.Websites[0].Shard = "" }, want: []string{family}, says: "x has shard \"\""},
-		"dead shard":        {change: func(w *World) { w.Live = []string{"a"} }, want: []string{family}, says: "y has shard \"b\""},
-		"draining":          {change: func(w *World) { w.State.Websites[0].Draining = true }, want: []string{family}, says: "let go"},
-		"not the owner":     {change: func(w *World) { w.Owner = func(string) string { return "a" } }, want: []string{family}, says: "y is with b"},
-		"a child elsewhere": {change: func(w *World) { w.State.Children[0].Shard = "c" }, want: []string{family}, says: "is with \"c\""},
+		"not labelled":      {change: func(w *World) { w.State.Websites[0].Slot = "" }, want: []string{family}, says: "has no slot"},
+		"mislabelled":       {change: func(w *World) { w.State.Websites[0].Slot = "1" }, want: []string{family}, says: "has slot 1"},
+		"dead shard":        {change: func(w *World) { w.Live = []string{"a"} }, want: []string{family}, says: "y is with \"b\""},
+		"nobody's":          {change: func(w *World) { w.State.Owners = [ring.Count]string{} }, want: []string{family}, says: "x is with \"\""},
+		"asked for":         {change: func(w *World) { w.State.Asked = ring.AllSlots() }, want: []string{family}, says: "given up"},
+		"a child elsewhere": {change: func(w *World) { w.State.Children[0].Slot = "1" }, want: []string{family}, says: "has slot 1"},
 		"a child missing":   {change: func(w *World) { w.State.Children = w.State.Children[1:] }, want: []string{childless}, says: "has 0"},
 		"a child twice":     {change: func(w *World) { w.State.Children = append(w.State.Children, w.State.Children[0]) }, want: []string{childless}, says: "has 2"},
 		"not sharded": {change: func(w *World) {
 			w.Live = nil
 			for i := range w.State.Websites {
-				w.State.Websites[i].Shard = ""
+				w.State.Websites[i].Slot = ""
 			}
 		}},
 		"not sharded, and a child missing": {change: func(w *World) { w.Live, w.State.Children = nil, w.State.Children[1:] }, want: []string{childless}, says: "has 0"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,8 +17,11 @@ import (
 
 	"github.com/clusterring/clusterring/examples/webhosting/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
+	ringclient "github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/record"
-	ringv1alpha1 "github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 	"github.com/clusterring/clusterring/tools/experiment/internal/cluster"
 	"github.com/clusterring/clusterring/tools/experiment/internal/fleet"
 	"github.com/clusterring/clusterring/tools/experiment/internal/host"
@@ -29,8 +33,7 @@ type Object struct {
 	Kind, Name string
 	UID        types.UID
 	Controller types.UID // of the object that controls it
-	Shard      string
-	Draining   bool
+	Slot       string    // as the label has it
 }
 
 // Website is a Website as far as it matters here.
@@ -44,6 +47,15 @@ type Website struct {
 type State struct {
 	Websites []Website
 	Children []Object
+	// Owners has the shard that has each slot, if there is a ring, and Asked those slots that are to be given up.
+	Owners [ring.Count]string
+	Asked  ring.Slots
+}
+
+// shardOf returns the slot of a Website, and the shard that has it.
+func (w World) shardOf(site Website) (slot int, shard string) {
+	slot = ring.Slot(partition.Key(v1alpha1.SchemeGroupVersion.WithKind("Website").GroupKind(), w.Namespace, site.Name))
+	return slot, w.State.Owners[slot]
 }
 
 // World is everything that the checks look at.
@@ -53,8 +65,8 @@ type World struct {
 	Expected int
 	// Live are the names of the shards. Empty: the operator is not sharded.
 	Live []string
-	// Owner returns the shard that the ring gives a Website to. Optional.
-	Owner func(name string) string
+	// Namespace is that of the Websites.
+	Namespace string
 
 	// Work is what the instances recorded, Deaths and Pauses are what happened to their processes, by id.
 	Work   []record.Interval
@@ -91,6 +103,9 @@ func List(ctx context.Context, config *rest.Config, namespace string) (State, er
 	if err != nil {
 		return s, err
 	}
+	if err := s.listOwners(ctx, config); err != nil {
+		return s, err
+	}
 	websites, err := web.WebhostingV1alpha1().Websites(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return s, fmt.Errorf("list Websites: %w", err)
@@ -113,10 +128,34 @@ func List(ctx context.Context, config *rest.Config, namespace string) (State, er
 	return s, nil
 }
 
+// listOwners reads the ring's table, if there is one.
+func (s *State) listOwners(ctx context.Context, config *rest.Config) error {
+	rings, err := ringclient.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	object, err := rings.ShardingV1alpha1().ClusterRings().Get(ctx, cluster.Ring, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("get ClusterRing: %w", err)
+	}
+	table, err := wire.ReadTable(object.Status.Table)
+	if err != nil || table == nil {
+		return err
+	}
+	for _, row := range table.Rows {
+		s.Asked = s.Asked.Union(row.Releasing)
+		for slot := range row.Slots.All() {
+			s.Owners[slot] = row.Name
+		}
+	}
+	return nil
+}
+
 func object(kind string, obj metav1.Object) Object {
-	labels := obj.GetLabels()
-	_, draining := labels[ringv1alpha1.DrainLabel(cluster.Ring)]
-	o := Object{Kind: kind, Name: obj.GetName(), UID: obj.GetUID(), Shard: labels[ringv1alpha1.ShardLabel(cluster.Ring)], Draining: draining}
+	o := Object{Kind: kind, Name: obj.GetName(), UID: obj.GetUID(), Slot: obj.GetLabels()[wire.SlotLabel(cluster.Ring)]}
 	if ref := metav1.GetControllerOf(obj); ref != nil {
 		o.Controller = ref.UID
 	}
@@ -142,12 +181,8 @@ func (s State) Describe(name string) string {
 }
 
 func (o Object) where() string {
-	text := o.Shard
-	if text == "" {
-		text = "nobody"
+	if o.Slot == "" {
+		return "no slot"
 	}
-	if o.Draining {
-		text += " (draining)"
-	}
-	return text
+	return "slot " + o.Slot
 }
