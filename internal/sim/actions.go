@@ -10,10 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/internal/simapi"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // step is the beginning or the end of an action.
@@ -181,34 +179,26 @@ func (w *World) use(ctx context.Context, a Action) error {
 		}
 		_, err := configs.Create(ctx, object, metav1.CreateOptions{})
 		return err
-	case unlabel, steal:
-		present, err := configs.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		defer w.ledger.excuse(present.UID, versionOf(present))()
-		if a.Kind == steal {
-			return patch(`{"metadata":{"resourceVersion":%q,"labels":{%q:%q}}}`, present.ResourceVersion, w.ledger.shardLabel, a.Target)
-		}
-		return patch(`{"metadata":{"resourceVersion":%q,"labels":{%q:null}}}`, present.ResourceVersion, w.ledger.shardLabel)
-	case drain:
-		return patch(`{"metadata":{"labels":{%q:"true"}}}`, w.ledger.drainLabel)
+	case strip:
+		return patch(`{"metadata":{"labels":{%q:null}}}`, w.ledger.slotLabel)
+	case relabel:
+		return patch(`{"metadata":{"labels":{%q:%q}}}`, w.ledger.slotLabel, a.Target)
+	case put:
+		return w.put(ctx, a.N, want)
+	case restore:
+		return w.restore(ctx, a.N)
 	case removeChild:
 		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
-	case drainChild:
-		secrets := w.user.CoreV1().Secrets(namespaceOf(a.N))
-		child, err := secrets.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		defer w.ledger.excuse(child.UID, versionOf(child))()
-		_, err = secrets.Patch(ctx, name, types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"labels":{%q:"true"}}}`, child.ResourceVersion, w.ledger.drainLabel), metav1.PatchOptions{})
+	case relabelChild:
+		_, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
+			fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, w.ledger.slotLabel, a.Target), metav1.PatchOptions{})
 		return err
-	case removeLease, relabelLease:
+	case removeLease, relabelLease, restoreLease, inventLease:
 		return w.useLease(ctx, a)
 	case editRing:
 		return w.editRing()
+	case wipeStatus:
+		return w.wipeStatus(ctx)
 	case removeRing:
 		return w.rings().Delete(ctx, ringName, metav1.DeleteOptions{})
 	case moveOut:
@@ -217,23 +207,4 @@ func (w *World) use(ctx context.Context, a Action) error {
 		return w.user.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, "clusterring-"+ringName, metav1.DeleteOptions{})
 	}
 	return fmt.Errorf("unknown action %q", a.Kind)
-}
-
-// useLease deletes the Lease of a shard, or takes it out of the ring. Nobody does so while the sharder holds it: that is what
-// keeps the shard from coming back while its objects are moved. Deleted, a move that is under way would meet the shard at work;
-// without its label, nobody would give it back.
-func (w *World) useLease(ctx context.Context, a Action) error {
-	leases := w.user.CoordinationV1().Leases(shardNamespace)
-	lease, err := leases.Get(ctx, a.Target, metav1.GetOptions{})
-	if err != nil || ptr.Deref(lease.Spec.HolderIdentity, "") == v1alpha1.HolderSharder {
-		return err
-	}
-	if a.Kind == removeLease {
-		return w.ledger.holders.forgive(lease.UID, func() error {
-			return leases.Delete(ctx, a.Target, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &lease.ResourceVersion}})
-		})
-	}
-	delete(lease.Labels, v1alpha1.LabelRing)
-	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
-	return err
 }

@@ -40,7 +40,6 @@ func (a admission) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	answer, err := a.ask(req, question, r, c, chance)
 	trouble := err == nil && chance.Float64() < c.Errors
-	a.ledger.reviewed(question, err == nil && !trouble && req.Context().Err() == nil && bytes.Contains(answer.Body.Bytes(), []byte(`"patch":`)))
 	switch {
 	case err != nil:
 		return nil, err

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 var (
@@ -37,6 +37,7 @@ type controller struct {
 	*process
 	client    kubernetes.Interface
 	factory   informers.SharedInformerFactory
+	mains     *shard.Resource
 	configs   corev1listers.ConfigMapLister
 	secrets   corev1listers.SecretLister
 	queue     workqueue.TypedRateLimitingInterface[cache.ObjectName]
@@ -48,24 +49,22 @@ func newController(p *process, config *rest.Config) (*controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(p.mutant.tweak(p.lib.TweakListOptions)))
+	factory := informers.NewSharedInformerFactory(client, 0)
 	c := &controller{
 		process: p, client: client, factory: factory,
-		configs: factory.Core().V1().ConfigMaps().Lister(), secrets: factory.Core().V1().Secrets().Lister(),
+		mains: p.lib.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap")),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](5*time.Millisecond, 5*time.Second)),
 	}
+	factory.InformerFor(&corev1.ConfigMap{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return shard.NewInformer(c.mains, client.CoreV1().ConfigMaps(""), shard.InformerOptions{ResyncPeriod: resync})
+	})
+	secrets := p.lib.Controlled(corev1.SchemeGroupVersion.WithKind("Secret"))
+	factory.InformerFor(&corev1.Secret{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return shard.NewInformer(secrets, client.CoreV1().Secrets(""), shard.InformerOptions{ResyncPeriod: resync})
+	})
+	c.configs, c.secrets = factory.Core().V1().ConfigMaps().Lister(), factory.Core().V1().Secrets().Lister()
 	p.ledger.holders.know(p)
-	if err := p.lib.Controls(shard.Controlled{
-		Informer: factory.Core().V1().Secrets().Informer(),
-		Owners:   []cache.SharedIndexInformer{factory.Core().V1().ConfigMaps().Informer()},
-		Patch:    func(ns string) shard.PatchFunc { return shard.Patch(client.CoreV1().Secrets(ns).Patch) },
-	}); err != nil {
-		return nil, err
-	}
 	enqueue := func(obj any) {
-		if config, ok := obj.(*corev1.ConfigMap); ok && p.mutant.Hasty && config.Labels[p.ledger.drainLabel] != "" {
-			go func() { _, _ = p.mutant.handOver(p.ctx, c, config) }()
-		}
 		if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
 			c.queue.Add(name)
 		}
@@ -137,9 +136,11 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	if err != nil {
 		return err
 	}
-	if handled, err := c.mutant.handOver(ctx, c, config); handled || err != nil {
-		return err
+	ctx, end, ours := c.mutant.begin(ctx, c.mains, config)
+	if !ours {
+		return nil
 	}
+	defer end()
 	if config.DeletionTimestamp != nil {
 		return nil
 	}

@@ -4,15 +4,11 @@ import "sync"
 
 // Counts are how often what was done and looked at. They tell whether a run proves anything.
 type Counts struct {
-	// Syncs is how often a shard worked on an object, and Moves how often an object left a shard.
-	Syncs, Moves int
+	// Syncs is how often a shard worked on an object, Moves how often a slot went from one Lease to another, and Foundings how
+	// often a table was founded.
+	Syncs, Moves, Foundings int
 	// Holders is how often a Lease went to another process, or to nobody.
 	Holders int
-	// Departures is how many objects have gone to another shard and had a child, and Splits how many of these children did not go
-	// with them although they had been there for long. That happens when a replica of the sharder that does not know of a new
-	// shard yet gives a child back, and is put right afterwards; it has to be rare.
-	// Behind is how many of them stayed where they were.
-	Departures, Splits, Behind int
 	// Writes is how many requests the sharder has sent to write to objects, Reviews how many answers its admission has given,
 	// and Changes how often an object changed.
 	Writes, Reviews, Changes int
@@ -24,7 +20,7 @@ type Counts struct {
 // Add adds what another run came to.
 func (c *Counts) Add(o Counts) {
 	for sum, n := range map[*int]int{
-		&c.Syncs: o.Syncs, &c.Moves: o.Moves, &c.Holders: o.Holders, &c.Departures: o.Departures, &c.Splits: o.Splits, &c.Behind: o.Behind,
+		&c.Syncs: o.Syncs, &c.Moves: o.Moves, &c.Foundings: o.Foundings, &c.Holders: o.Holders,
 		&c.Writes: o.Writes, &c.Reviews: o.Reviews, &c.Changes: o.Changes,
 	} {
 		*sum += n

@@ -1,19 +1,22 @@
 // Package sim runs whole systems, shards with a controller and replicas of the sharder, against the API server of package
 // simapi within a bubble of testing/synctest, has things go wrong as a seed says, and checks the guarantees of the design:
 //
-//   - G1: no two shards work on an object at once, none works on an object that is another's, and none that is not valid
-//     sends writes;
-//   - G2: when all faults have ended, every object comes to the shard that the ring gives it to, and that shard knows it,
-//     and has done what is asked of it, with its child, unless that was deleted where nobody could hear of it;
-//   - G3: the sharder writes nothing but the two labels, and no request of a user fails;
-//   - G4: no child leaves a shard while that works on its owner, and in the end children are with their owners. That an
-//     object leaves a child behind for a moment is counted and has to be rare: see Result;
-//   - G5: without faults, a shard that joins or leaves moves about its part of the objects, and none between others;
-//   - G6: without faults, a sharder holds in the end about as much memory for ten times as many objects. What it holds in between
-//     is tested in pkg/sharder/stream.
+//   - G1: no two shards work on an object at once, none works on an object whose slot another Lease has by the table, no write
+//     of one arrives while another works on that object or its family, none that is not valid sends writes, and no Lease is
+//     taken or deleted by the sharder while its holder may act;
+//   - G2: when all faults have ended, every shard has its part of the slots, every object has the label of its slot, and the
+//     shard knows it, and has done what is asked of it, with its child;
+//   - G3: the sharder writes nothing but the slot label, and no request of a user fails;
+//   - G4: in the end children have the slot of their owners;
+//   - G5: without faults, a shard that joins or leaves moves exactly its part of the slots, none between others, and no object
+//     is written for it;
+//   - G6: without faults, a sharder holds in the end about as much memory for ten times as many objects.
 //
-// The shards are pkg/shard with its lease, fence, informers and handover; the replicas are pkg/sharder as a whole, but for
-// the TLS server: requests for admission go straight to its handler. Their clients are those of client-go.
+// Users strip, rewrite, replace and restore labels, objects and Leases, invent Leases, wipe the ring's status, and delete the
+// ring and make it again, at any moment. No checker excuses anything because of that.
+//
+// The shards are pkg/shard with its lease, fence and informers; the replicas are pkg/sharder as a whole, but for the TLS
+// server: requests for admission go straight to its handler. Their clients are those of client-go.
 //
 // # What a run consists of
 //
@@ -21,27 +24,18 @@
 // one from a seed, and Run carries it out. A plan that fails can be shortened by leaving out actions (Simplify), and is then
 // short enough to be read.
 //
-// # What is assumed
+// # What waits for an audit
 //
-// Nobody deletes or relabels a Lease while the sharder holds it, and a Lease of a shard that is gone for good keeps the label of its ring, or
-// is deleted by somebody in the end. When somebody has changed the labels of an object by hand, guarantees do not cover processes that
-// have not heard of that; and it may take an audit to put it right.
+// A label that is wrong although it is there, of a main object or a child, and the missing label of a child, may wait for the
+// next audit: the leader's watch of labels sees most of them at once, but not what happens while it is broken. G2 is asked for
+// after that time.
 //
 // # Late requests
 //
 // A write of which its sender hears nothing, because it gave up, or was cut off, or crashed, may arrive up to four times a Lease's
 // duration later, when the process is gone, and another of its name runs. When faults end, what is left arrives within a second. Users' own
-// requests are never late.
-//
-// Almost all writes have a resourceVersion, and do nothing when anything has changed since: all to Leases, all of the sharder and the shards to labels,
-// and the controller's updates. What they may do all the same is excused exactly as docs/reliability.md describes it: a child that a
-// shard lets go of late, and moves that the sharder could not overtake. See wire. The others are these:
-//
-//   - Leases that are created late. Nobody renews them, and they are taken or given back like others.
-//   - Secrets that the controller creates late, with the label of a shard that has lost the owner, or without one. Nobody works on a child
-//     alone, so all that is wrong is where it is, until the next audit. The controller can't make them conditional; the design says so
-//     of all that is on the wire when a Lease runs out ("What G1 leaves to the controller").
-//   - The webhook configuration, which is applied. The leader sees that, and applies it again. Events, which nobody reads.
+// requests are never late. A write with a timeout, as all of the shards to objects have, does not arrive after that: the API server
+// would not carry it out.
 //
 // # What is approximated
 //

@@ -11,7 +11,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // note is the key of a label, an annotation and data that objects have from who made them. Nobody ever changes them.
@@ -24,7 +24,7 @@ func (l *ledger) foreign(content map[string]any) map[string]any {
 	without(content, "data", wanted, done)
 	without(content, "metadata", "resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds")
 	if metadata, ok := content["metadata"].(map[string]any); ok {
-		without(metadata, "labels", l.shardLabel, l.drainLabel)
+		without(metadata, "labels", l.slotLabel)
 	}
 	return content
 }
@@ -42,8 +42,7 @@ func without(content map[string]any, field string, keys ...string) {
 	}
 }
 
-// checkAnswer returns what is wrong with an answer of admission: it may add the shard label, remove the drain label, and name
-// an object that is to get a generated name.
+// checkAnswer returns what is wrong with an answer of admission: it may add the slot label, or replace it.
 func checkAnswer(question, answer []byte) error {
 	var asked, answered admissionv1.AdmissionReview
 	var object metav1.PartialObjectMetadata
@@ -61,23 +60,18 @@ func checkAnswer(question, answer []byte) error {
 		return err
 	}
 	pointer := strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
-	shard := "/metadata/labels/" + pointer.Replace(v1alpha1.ShardLabel(ringName))
-	drain := "/metadata/labels/" + pointer.Replace(v1alpha1.DrainLabel(ringName))
+	slot := "/metadata/labels/" + pointer.Replace(wire.SlotLabel(ringName))
 	for _, op := range patch {
 		path, err := op.Path()
 		if err != nil {
 			return err
 		}
 		switch value, _ := op.ValueInterface(); op.Kind() + " " + path {
-		case "add " + shard, "remove " + drain:
+		case "add " + slot, "replace " + slot:
 			continue
-		case "add /metadata/name":
-			if object.Name == "" && object.GenerateName != "" {
-				continue
-			}
 		case "add /metadata/labels":
 			labels, _ := value.(map[string]any)
-			if _, ok := labels[v1alpha1.ShardLabel(ringName)]; ok && len(labels) == 1 && len(object.Labels) == 0 {
+			if _, ok := labels[wire.SlotLabel(ringName)]; ok && len(labels) == 1 && len(object.Labels) == 0 {
 				continue
 			}
 		}

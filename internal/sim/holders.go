@@ -5,23 +5,27 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
-// holders follows who holds the Leases of shards, as it is stored. It finds processes that may still act when their Lease is
-// somebody else's, or nobody's (G1), whether they work on anything or not.
+// holders follows who holds the Leases of shards, as it is stored. It finds processes that may still act when another process
+// takes their Lease over, or the sharder deletes it (G1), whether they work on anything or not.
 type holders struct {
 	*findings
 	*counter
 
 	mu      sync.Mutex
 	workers map[string]worker
-	deleted map[types.UID]bool // Leases that a user deletes
+	leases  map[string]types.UID // of each process, the Lease that it last held
+	names   map[types.UID]string // of each Lease that there has ever been
+	// held is who holds each Lease now.
+	held map[types.UID]string
 }
 
 func newHolders(f *findings, c *counter) *holders {
-	return &holders{findings: f, counter: c, workers: map[string]worker{}, deleted: map[types.UID]bool{}}
+	return &holders{
+		findings: f, counter: c, workers: map[string]worker{}, leases: map[string]types.UID{},
+		names: map[types.UID]string{}, held: map[types.UID]string{},
+	}
 }
 
 // know tells of a process that may hold Leases.
@@ -31,17 +35,17 @@ func (h *holders) know(w worker) {
 	h.workers[w.id()] = w
 }
 
-// forgive has a user delete the Lease. It is known that its process may act until it notices: see docs/reliability.md.
-func (h *holders) forgive(lease types.UID, remove func() error) error {
-	note := func(deleted bool) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.deleted[lease] = deleted
-	}
-	note(true)
-	err := remove()
-	note(err == nil)
-	return err
+// leaseOf returns the Lease that the process last held.
+func (h *holders) leaseOf(id string) types.UID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leases[id]
+}
+
+func (h *holders) nameOf(lease types.UID) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.names[lease]
 }
 
 // seen is told of every change of a Lease.
@@ -50,21 +54,36 @@ func (h *holders) seen(old, new map[string]any) {
 	if new == nil {
 		lease.Object = old
 	}
-	name, before, after := lease.GetName(), holder(old), holder(new)
+	name, uid, before, after := lease.GetName(), lease.GetUID(), holder(old), holder(new)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.names[uid] = name
+	if new == nil {
+		delete(h.held, uid)
+	} else if _, known := h.workers[after]; known && old != nil || old == nil {
+		h.held[uid] = after
+		// A Lease that somebody restores names a process that holds another one, if it lives.
+		if w := h.workers[after]; w != nil && (old != nil || !w.acts()) || w != nil && h.leases[after] == "" {
+			h.leases[after] = uid
+		}
+	}
 	if before == after && old != nil && new != nil {
 		return
 	}
-	h.say("the Lease of %s goes from %q to %q", name, before, after)
+	h.say("the Lease %s of %s goes from %q to %q", uid, name, before, after)
 	h.count(func(c *Counts) { c.Holders++ })
+	if w := h.workers[before]; w != nil && old != nil && new != nil && w.acts() && h.leases[before] == uid {
+		h.add("G1", "the Lease of %s goes to %q while %s may act", name, after, before)
+	}
+}
+
+// deletes notes that the sharder deletes the Lease of that name.
+func (h *holders) deletes(sharder, name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for id, w := range h.workers {
-		switch {
-		case w.shard() != name || !w.acts():
-		case id == before && !(new == nil && h.deleted[lease.GetUID()]):
-			h.add("G1", "the Lease of %s goes to %q while %s may act", name, after, id)
-		case old == nil && after == v1alpha1.HolderSharder:
-			h.add("G1", "the sharder makes the Lease of %s while %s may act", name, id)
+	for uid, id := range h.held {
+		if w := h.workers[id]; w != nil && h.names[uid] == name && h.leases[id] == uid && w.acts() {
+			h.add("G1", "%s deletes the Lease of %s while %s may act", sharder, name, id)
 		}
 	}
 }

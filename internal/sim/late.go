@@ -50,7 +50,10 @@ func (l *link) later(p parcel, after time.Duration) {
 		if sleep(l.wire.calm, after) != nil {
 			time.Sleep(min(after, atLast))
 		}
-		defer l.wire.arrives(p, true)()
+		if timeout, ok := timeoutOf(p.req); ok && time.Since(p.sent) > timeout {
+			return // the API server does not carry it out
+		}
+		l.arrives(p)
 		if resp, err := p.deliver(context.WithoutCancel(p.req.Context())); err == nil {
 			_ = resp.Body.Close()
 		}

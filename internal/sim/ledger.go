@@ -1,17 +1,20 @@
 package sim
 
 import (
+	"encoding/json"
 	"reflect"
-	"strconv"
 	"sync"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // A worker is a process that may work on objects.
@@ -19,228 +22,173 @@ type worker interface {
 	// shard is the name, and id that of the process.
 	shard() string
 	id() string
-	// acts tells whether the process could do anything now: it holds its Lease by its own account, and has not crashed.
+	// acts reports whether the process could do anything now: it holds its Lease by its own account, and has not crashed.
 	acts() bool
 }
 
-// ledger knows who works on which object, and at which shard each object is. It finds what G1, G3 and G4 forbid.
+// key names a main object and all that it controls. In the simulation a child has the name of its owner.
+type key = types.NamespacedName
+
+// ledger knows who works on which object, and who owns which slot. It finds what G1 and G3 forbid, and excuses nothing.
 type ledger struct {
 	*findings
 	*counter
-	holders                *holders
-	shardLabel, drainLabel string
+	holders   *holders
+	slotLabel string
 
 	mu sync.Mutex
-	// working has who works on each object, and the version that it has seen.
-	working map[types.UID]map[worker]uint64
-	at      map[types.UID]string // the shard of each object, as stored
-	// families has the children of each object, and since when each is at its shard.
-	families map[types.UID]map[types.UID]child
-	// hands are what was done to objects by hand.
-	hands map[types.UID]*byHand
-	// reviews are what admission came to about what is about to be written, and missed the children that are not with their owner because
-	// it came to nothing, or because they were made late.
-	reviews map[string]review
-	missed  map[types.UID]bool
-	// unheard are objects whose child was deleted where nobody works on them, and that nobody has worked on since.
-	unheard map[types.UID]bool
-	// flows is how many main objects have gone from one shard to another.
+	// working has who works on each object.
+	working map[key]map[worker]bool
+	// owners has the UID of the Lease that owns each slot by the table as stored. It is empty while there is no table.
+	owners [ring.Count]types.UID
+	// revision is that of the last table of this ring.
+	revision int64
+	// flows is how many slots have gone from one shard to another.
 	flows map[Flow]int
-	// late tells whether a late request of a shard to let go of the object in that version arrives at this moment, or to make it if it
-	// has none.
-	late func(r simapi.Resource, object metav1.Object, version string) bool
 }
 
 // Flow is from one shard to another.
 type Flow struct{ From, To string }
 
-// child is a child at a shard, and how long it was at the one where it was before.
-type child struct {
-	name, at, was string
-	since         time.Time
-	stayed        time.Duration
-}
-
-// settled tells whether the child has been where it is for long, or had been at the shard before it left that.
-func (c child) settled(shard string) bool {
-	return time.Since(c.since) > known || c.was == shard && c.stayed > known
-}
-
-// follows tells whether the child goes with its owner from one shard to the other. If the owner goes to nobody, as it does when
-// admission is away, it is enough that the child does not stay.
-func (c child) follows(before, after string) bool {
-	return c.at == after || after == "" && c.at != before
-}
-
-// known is how long a child must have been at a shard for the shard to know it in any case. A shard lets go of the children
-// that it knows.
-const known = 15 * time.Second
-
-func newLedger(f *findings, ring string) *ledger {
+func newLedger(f *findings, ringName string) *ledger {
 	counter := &counter{}
 	return &ledger{
-		findings: f, counter: counter, holders: newHolders(f, counter), shardLabel: v1alpha1.ShardLabel(ring), drainLabel: v1alpha1.DrainLabel(ring),
-		working: map[types.UID]map[worker]uint64{}, at: map[types.UID]string{}, families: map[types.UID]map[types.UID]child{},
-		hands: map[types.UID]*byHand{}, reviews: map[string]review{}, missed: map[types.UID]bool{}, unheard: map[types.UID]bool{},
-		flows: map[Flow]int{}, late: func(simapi.Resource, metav1.Object, string) bool { return false },
+		findings: f, counter: counter, holders: newHolders(f, counter), slotLabel: wire.SlotLabel(ringName),
+		working: map[key]map[worker]bool{}, flows: map[Flow]int{},
 	}
+}
+
+// slotOf returns the slot that a main object, and all that it controls, has by its name.
+func slotOf(k key) int {
+	return ring.Slot(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, k.Namespace, k.Name))
 }
 
 // begin notes that the process begins to work on the object. The result notes the end.
 func (l *ledger) begin(w worker, object metav1.Object) (end func()) {
-	uid, name, version := object.GetUID(), object.GetName(), versionOf(object)
-	l.say("%s begins %s (version %d)", w.id(), name, version)
-	l.check(w, uid, name, version)
+	k := key{Namespace: object.GetNamespace(), Name: object.GetName()}
+	l.say("%s begins %s (version %s)", w.id(), k, object.GetResourceVersion())
+	l.check(w, k, "works on")
 	l.count(func(c *Counts) { c.Syncs++ })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.working[uid] == nil {
-		l.working[uid] = map[worker]uint64{}
+	if l.working[k] == nil {
+		l.working[k] = map[worker]bool{}
 	}
-	if _, busy := l.working[uid][w]; busy {
-		l.add("bug", "%s works on %s twice", w.id(), name)
+	if l.working[k][w] {
+		l.add("bug", "%s works on %s twice", w.id(), k)
 	}
-	l.working[uid][w] = version
-	if w.acts() {
-		delete(l.unheard, uid)
-	}
+	l.working[k][w] = true
 	return func() {
-		l.check(w, uid, name, version)
+		l.check(w, k, "works on")
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.working[uid], w)
-		l.say("%s ends %s", w.id(), name)
+		delete(l.working[k], w)
+		l.say("%s ends %s", w.id(), k)
 	}
 }
 
-// check looks for what speaks against the process working on the object now, of which it has seen that version.
-func (l *ledger) check(w worker, uid types.UID, name string, version uint64) {
+// check looks for what speaks against the process working on the object now.
+func (l *ledger) check(w worker, k key, what string) {
 	if !w.acts() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.hands[uid].unknownTo(version) {
-		return
-	}
-	for other, itsVersion := range l.working[uid] {
-		if other != w && other.acts() && !l.hands[uid].unknownTo(itsVersion) {
-			l.add("G1", "%s and %s work on %s at once", w.id(), other.id(), name)
+	for other := range l.working[k] {
+		if other != w && other.acts() {
+			l.add("G1", "%s %s %s while %s works on it", w.id(), what, k, other.id())
 		}
 	}
-	if at, exists := l.at[uid]; exists && at != w.shard() {
-		l.add("G1", "%s works on %s, which is at %q", w.id(), name, at)
+	if owner := l.owners[slotOf(k)]; owner != "" && owner != l.holders.leaseOf(w.id()) {
+		l.add("G1", "%s %s %s, whose slot %d another Lease has", w.id(), what, k, slotOf(k))
+	}
+}
+
+// arrives notes that a write of the process to the object, or to what that controls, comes to an API server, when its sender may be
+// gone. Nobody else may work on the object now.
+func (l *ledger) arrives(w worker, k key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for other := range l.working[k] {
+		if other != w && other.acts() {
+			l.add("G1", "a write of %s to %s arrives while %s works on it", w.id(), k, other.id())
+		}
 	}
 }
 
 // seen is told of every change of the storage.
 func (l *ledger) seen(r simapi.Resource, old, new map[string]any) {
-	if r.GroupVersionResource != mains && r.GroupVersionResource != children {
-		if r.Resource == "leases" {
-			l.holders.seen(old, new)
-		}
-		return
+	switch {
+	case r.Resource == "leases":
+		l.holders.seen(old, new)
+	case r.Resource == "clusterrings":
+		l.seenRing(new)
+	case r.GroupVersionResource == mains, r.GroupVersionResource == children:
+		l.seenObject(r, old, new)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before, after := l.label(old), l.label(new)
+}
+
+func (l *ledger) seenObject(r simapi.Resource, old, new map[string]any) {
 	object := unstructured.Unstructured{Object: new}
 	if new == nil {
 		object.Object = old
 	}
-	uid, name := object.GetUID(), r.Kind+" "+object.GetName()
+	name := r.Kind + " " + object.GetName()
 	l.count(func(c *Counts) { c.Changes++ })
-	if old != nil && new != nil && (before != after || l.drains(old) != l.drains(new)) {
-		l.hands[uid].changed(versionOf(&unstructured.Unstructured{Object: old}), versionOf(&object))
-	}
 	switch {
 	case new == nil:
-		l.say("%s is deleted, was at %q", name, before)
-		delete(l.at, uid)
+		l.say("%s is deleted, was in slot %q", name, l.label(old))
 	case old == nil:
-		l.say("%s is created at %q", name, after)
-		l.at[uid] = after
+		l.say("%s is created in slot %q", name, l.label(new))
 	default:
-		l.say("%s version %s at %q (was %q), drain %t", name, object.GetResourceVersion(), after, before, l.drains(new))
-		l.at[uid] = after
+		l.say("%s version %s in slot %q (was %q)", name, object.GetResourceVersion(), l.label(new), l.label(old))
 		if was, is := l.foreign(old), l.foreign(new); !reflect.DeepEqual(was, is) {
-			l.add("G3", "more of %s is changed than its labels: %v is %v now", name, was, is)
-		}
-	}
-	family, guarantee := uid, "G1"
-	if r.GroupVersionResource == children {
-		ref := metav1.GetControllerOfNoCopy(&object)
-		if ref == nil {
-			return
-		}
-		family, guarantee = ref.UID, "G4"
-		l.follow(family, uid, name, before, after, new != nil)
-		l.unheard[family] = new == nil && before != l.at[family]
-		missed := l.misses(reviewKey(r.Resource, object.GetNamespace(), object.GetName()))
-		if old == nil || before != after || after == "" {
-			l.missed[uid] = missed && after == "" || old == nil && l.late(r, &object, "")
-		}
-	}
-	if old == nil || new == nil || before == after || before == "" {
-		return
-	}
-	l.count(func(c *Counts) { c.Moves++ })
-	if family == uid {
-		l.flows[Flow{before, after}]++
-	}
-	if l.hands[uid].isLast() {
-		return
-	}
-	for _, c := range l.families[uid] {
-		if !c.settled(before) {
-			continue
-		}
-		l.count(func(n *Counts) { n.Departures++ })
-		if !c.follows(before, after) {
-			l.count(func(n *Counts) {
-				n.Splits++
-				if c.at == before {
-					n.Behind++
-				}
-			})
-			l.say("!!! %s goes from %s to %q, and %s is at %q", name, before, after, c.name, c.at)
-		}
-	}
-	if guarantee == "G4" && l.late(r, &object, (&unstructured.Unstructured{Object: old}).GetResourceVersion()) {
-		return
-	}
-	for w, itsVersion := range l.working[family] {
-		if w.shard() == before && w.acts() && !l.hands[family].unknownTo(itsVersion) {
-			l.add(guarantee, "%s leaves %s for %q while %s works on its family", name, before, after, w.id())
+			l.add("G3", "more of %s is changed than its label: %v is %v now", name, was, is)
 		}
 	}
 }
 
-// follow notes where a child is.
-func (l *ledger) follow(family, uid types.UID, name, before, after string, exists bool) {
-	switch {
-	case !exists:
-		delete(l.families[family], uid)
-	case before != after || l.families[family] == nil:
-		if l.families[family] == nil {
-			l.families[family] = map[types.UID]child{}
-		}
-		l.families[family][uid] = child{name: name, at: after, since: time.Now(), was: before, stayed: time.Since(l.families[family][uid].since)}
+// seenRing follows the table.
+func (l *ledger) seenRing(content map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.owners
+	l.owners = [ring.Count]types.UID{}
+	var object v1alpha1.ClusterRing
+	if data, err := json.Marshal(content); content == nil || err != nil || json.Unmarshal(data, &object) != nil {
+		return
 	}
+	table, err := wire.ReadTable(object.Status.Table)
+	if err != nil {
+		l.add("bug", "a table that contradicts itself: %v", err)
+		return
+	}
+	if table == nil || table.Ring != string(object.UID) {
+		return
+	}
+	if table.Revision < l.revision {
+		l.add("G1", "the revision of the table goes from %d to %d", l.revision, table.Revision)
+	}
+	if table.Founding && table.Revision != l.revision {
+		l.count(func(c *Counts) { c.Foundings++ })
+	}
+	l.revision = table.Revision
+	names := map[types.UID]string{}
+	for _, row := range table.Rows {
+		names[types.UID(row.Lease)] = row.Name
+		for slot := range row.Slots.All() {
+			l.owners[slot] = types.UID(row.Lease)
+		}
+	}
+	for slot, was := range before {
+		if is := l.owners[slot]; is != was && is != "" && was != "" {
+			l.flows[Flow{l.holders.nameOf(was), names[is]}]++
+			l.count(func(c *Counts) { c.Moves++ })
+		}
+	}
+	l.say("table %d of ring %s, founding %t, %d rows", table.Revision, table.Ring, table.Founding, len(table.Rows))
 }
 
 func (l *ledger) label(content map[string]any) string {
-	if content == nil {
-		return ""
-	}
-	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.shardLabel]
-}
-
-func (l *ledger) drains(content map[string]any) bool {
-	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.drainLabel] != ""
-}
-
-func versionOf(object metav1.Object) uint64 {
-	version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
-	return version
+	return (&unstructured.Unstructured{Object: content}).GetLabels()[l.slotLabel]
 }

@@ -28,13 +28,15 @@ type link struct {
 	spread  bool
 	// sent is told of each request when it leaves the process.
 	sent func(req *http.Request, body []byte)
+	// arrives is told of each request when it comes to an API server.
+	arrives func(parcel)
 	// edit changes what is sent, for a mutant. Optional.
 	edit func(req *http.Request, body []byte) []byte
 	// clock and pace are those of the process.
 	clock clock
 	pace  *pace
 	// wire has what is under way without its sender.
-	wire *wire
+	wire *cable
 
 	mu         sync.Mutex
 	conditions Conditions
@@ -44,9 +46,9 @@ type link struct {
 	streams    map[*stream]struct{}
 }
 
-func newLink(name string, d dice, wire *wire, servers ...*endpoint) *link {
+func newLink(name string, d dice, wire *cable, servers ...*endpoint) *link {
 	return &link{
-		name: name, dice: d, servers: servers, wire: wire, sent: func(*http.Request, []byte) {}, pace: newPace(name, d),
+		name: name, dice: d, servers: servers, wire: wire, sent: func(*http.Request, []byte) {}, arrives: func(parcel) {}, pace: newPace(name, d),
 		changed: make(chan struct{}), counts: map[string]int{}, streams: map[*stream]struct{}{},
 	}
 }
@@ -130,7 +132,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 	l.sent(req, body)
 	chance, server := l.roll(req)
 	p := parcel{req: req, body: l.clock.outgoing(req, body), sent: time.Now(), to: server}
-	there, pauses := server.presence(), l.pace.count()
+	there := server.presence()
 	c, _, dead := l.get()
 	if dead || c.Refused || there.Err() != nil {
 		return nil, errRefused
@@ -154,9 +156,11 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		after, _ := lateness(chance, l.wire.about)
 		l.later(p, after)
 	}
-	served := l.wire.arrives(p, l.pace.count() > pauses) // nobody paused can have heard of it
+	if timeout, ok := timeoutOf(req); ok && time.Since(p.sent) > timeout {
+		return l.serverError(p, 3), nil // the API server does not carry it out
+	}
+	l.arrives(p)
 	resp, err := p.deliver(req.Context())
-	served()
 	if err != nil {
 		return nil, err
 	}
@@ -221,9 +225,6 @@ func writes(req *http.Request) bool {
 
 // serverError answers with an error of the API server.
 func (l *link) serverError(p parcel, kind int) *http.Response {
-	if kind == 1 {
-		l.wire.fails(p)
-	}
 	code, reason := http.StatusTooManyRequests, "TooManyRequests"
 	switch kind {
 	case 1:

@@ -41,7 +41,7 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // testLink returns a link to one API server.
 func testLink(next http.RoundTripper) *link {
-	return newLink("test", dice(1), newWire(0, nil), newEndpoint(next))
+	return newLink("test", dice(1), newCable(0), newEndpoint(next))
 }
 
 // TestConditions: each of them does what it says.

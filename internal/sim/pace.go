@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 // awakening is within what time after a pause the goroutines of a process get their turns.

@@ -23,13 +23,17 @@ const (
 	edit          = "edit"
 	remove        = "delete"
 	replace       = "replace"
-	unlabel       = "unlabel"
-	drain         = "drain"
+	strip         = "strip"   // the labels of ours from object N
+	relabel       = "relabel" // object N: its slot is the target
+	put           = "put"     // object N, from a manifest without labels of ours
+	restore       = "restore" // object N, as it was
 	removeChild   = "delete-child"
-	drainChild    = "drain-child"
-	removeLease   = "delete-lease" // of the target
+	relabelChild  = "relabel-child"
+	removeLease   = "delete-lease"  // of the target
+	restoreLease  = "restore-lease" // of the target, as it was
+	inventLease   = "invent-lease"  // of a shard that never was
+	wipeStatus    = "wipe-status"   // of the ring, the table included
 	removeWebhook = "delete-webhook-configuration"
-	steal         = "steal"         // object N: a user gives it to the target by hand
 	relabelLease  = "relabel-lease" // of the target: it is of no ring
 	editRing      = "edit-ring"
 	removeRing    = "delete-ring"   // for a while
@@ -190,16 +194,16 @@ func (p Plan) action(r *rand.Rand) Action {
 	case 16:
 		a.Kind, a.N = []string{remove, replace}[r.IntN(2)], object
 	case 17:
-		a.Kind, a.N = []string{unlabel, drain}[r.IntN(2)], object
+		a.Kind, a.N, a.Target = []string{strip, relabel, put, restore}[r.IntN(4)], object, someSlot(r.IntN(3000))
 	case 18:
-		a.Kind, a.N = []string{removeChild, drainChild}[r.IntN(2)], object
-		if r.IntN(4) == 0 {
-			a.Kind, a.Target = steal, []string{shardName(r.IntN(p.Shards)), "nobody"}[r.IntN(2)]
-		}
+		a.Kind, a.N, a.Target = []string{removeChild, relabelChild}[r.IntN(2)], object, someSlot(r.IntN(3000))
 	case 19:
-		a.Kind, a.Target = []string{removeLease, relabelLease}[r.IntN(2)], shard
+		a.Kind, a.Target = []string{removeLease, relabelLease, restoreLease, inventLease}[r.IntN(4)], shard
+		if a.Kind == inventLease {
+			a.Target = fmt.Sprintf("ghost-%d", r.IntN(3))
+		}
 	case 20:
-		a.Kind = []string{removeWebhook, editRing}[r.IntN(2)]
+		a.Kind = []string{removeWebhook, editRing, wipeStatus}[r.IntN(3)]
 	case 21:
 		a.Kind, a.For = []string{removeRing, moveOut}[r.IntN(2)], lasting
 	case 22, 23:

@@ -1,9 +1,6 @@
 package sim
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // plans are kinds of plans. All but the first are for what does not happen often enough by chance.
 var plans = map[string]func(seed uint64) Plan{
@@ -17,6 +14,9 @@ var plans = map[string]func(seed uint64) Plan{
 	"late requests":     lateRequests,
 	"twins":             twins,
 	"without audits":    withoutAudits,
+	"tampering":         tampering,
+	"foundings":         foundings,
+	"rolling":           rolling,
 }
 
 // withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
@@ -149,13 +149,12 @@ func lateRequests(seed uint64) Plan {
 	return p
 }
 
-// twins returns a plan with shards that are paused or cut off, each while a second process of its name waits for the Lease. A
-// Lease that somebody deletes is none that it could wait for, and the wait has no margin for clocks that run differently.
+// twins returns a plan with shards that are paused or cut off, each while a second process of its name waits for the Lease, which
+// somebody may delete. The wait has no margin for clocks that run differently.
 func twins(seed uint64) Plan {
 	p := pauses(seed)
 	if seed%2 == 0 {
 		p = NewPlan(seed)
-		p.Actions = slices.DeleteFunc(p.Actions, func(a Action) bool { return a.Kind == removeLease })
 	}
 	p.Rates = nil
 	r := dice(seed).roll("twins")
@@ -189,6 +188,72 @@ func withoutAudits(seed uint64) Plan {
 		Action{At: 30 * time.Second, Kind: leave, Target: shardName(int(seed % 2))})
 	for i := range 40 {
 		p.Actions = append(p.Actions, Action{At: 31*time.Second + time.Duration(i)*300*time.Millisecond, Kind: create, N: 100 + i})
+	}
+	return p
+}
+
+// tampering returns a plan in which somebody strips, rewrites, replaces, copies and restores labels, objects and Leases all the time,
+// while shards come and go.
+func tampering(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Objects, p.AuditInterval, p.Trouble, p.Actions = 3, 2, 12, 20*time.Second, time.Minute, nil
+	r := dice(seed).roll("tampering")
+	kinds := []string{strip, relabel, put, restore, relabelChild, edit, removeChild}
+	for at := 3 * time.Second; at < p.Trouble; at += between(r, 0, 500*time.Millisecond) {
+		p.Actions = append(p.Actions, Action{At: at, Kind: kinds[r.IntN(len(kinds))], N: r.IntN(p.Objects), Target: someSlot(r.IntN(3000))})
+		switch r.IntN(25) {
+		case 0, 1:
+			p.Actions = append(p.Actions, Action{At: at, Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(5)), N: r.IntN(2)})
+		case 2:
+			p.Actions = append(p.Actions, Action{At: at, Kind: []string{removeLease, restoreLease, relabelLease}[r.IntN(3)], Target: shardName(r.IntN(3))})
+		case 3:
+			p.Actions = append(p.Actions, Action{At: at, For: between(r, 0, 20*time.Second), Kind: admissionFor, Conditions: Conditions{Refused: true}})
+		}
+	}
+	return p
+}
+
+// foundings returns a plan in which tables get lost while shards come, go and are paused.
+func foundings(seed uint64) Plan {
+	p := pauses(seed)
+	p.Replicas = 2
+	r := dice(seed).roll("foundings")
+	for at := 5 * time.Second; at < p.Trouble; at += between(r, 3*time.Second, 20*time.Second) {
+		kind := []string{wipeStatus, wipeStatus, removeRing}[r.IntN(3)]
+		a := Action{At: at, Kind: kind}
+		if kind == removeRing {
+			a.For = between(r, 0, 10*time.Second)
+		}
+		p.Actions = append(p.Actions, a)
+		switch r.IntN(4) {
+		case 0:
+			p.Actions = append(p.Actions, Action{At: between(r, at, at+3*time.Second), Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(5)), N: r.IntN(2)})
+		case 1:
+			p.Actions = append(p.Actions, Action{At: between(r, at-time.Second, at+3*time.Second), Kind: []string{crash, stop}[r.IntN(2)], Target: replicaName(r.IntN(2))})
+		case 2:
+			p.Actions = append(p.Actions, Action{At: between(r, at-time.Second, at+3*time.Second), Kind: removeLease, Target: shardName(r.IntN(3))})
+		}
+	}
+	p.sort()
+	return p
+}
+
+// rolling returns a plan with rolling updates of all shards, as a Deployment and as a StatefulSet carry them out, while objects
+// change.
+func rolling(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Objects, p.Trouble, p.Actions = 3, 2, 12, time.Minute, nil
+	r := dice(seed).roll("rolling")
+	for i, at := 0, 10*time.Second; i < 3; i, at = i+1, at+between(r, 3*time.Second, 12*time.Second) {
+		if seed%2 == 0 {
+			p.Actions = append(p.Actions, Action{At: at, Kind: stop, Target: shardName(i)})
+			continue
+		}
+		p.Actions = append(p.Actions, Action{At: at, Kind: join, Target: shardName(3 + i)},
+			Action{At: at + between(r, time.Second, 3*time.Second), Kind: leave, Target: shardName(i)})
+	}
+	for at := 5 * time.Second; at < p.Trouble; at += 200 * time.Millisecond {
+		p.Actions = append(p.Actions, Action{At: at, Kind: edit, N: r.IntN(p.Objects)})
 	}
 	return p
 }

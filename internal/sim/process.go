@@ -1,15 +1,13 @@
 package sim
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/clusterring/clusterring/internal/old/shard"
 	"github.com/clusterring/clusterring/internal/simapi"
+	"github.com/clusterring/clusterring/pkg/shard"
 )
 
 const (
@@ -22,9 +20,8 @@ const (
 type process struct {
 	*World
 	*instance
-	lib *shard.Shard
-	// controller is set when the shard holds its Lease.
-	controller atomic.Pointer[controller]
+	lib        *shard.Shard
+	controller *controller
 }
 
 func (p *process) shard() string { return p.name }
@@ -60,8 +57,12 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 	if w.mutant.Unfenced {
 		config = simapi.ConfigOver(p.link)
 	}
-	controller, err := newController(p, config)
-	if err != nil {
+	p.link.arrives = func(sent parcel) {
+		if k, ok := objectOf(sent.req, sent.body); ok && writes(sent.req) {
+			w.ledger.arrives(p, k)
+		}
+	}
+	if p.controller, err = newController(p, config); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
@@ -75,11 +76,8 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 			w.processes[name] = slices.DeleteFunc(w.processes[name], func(other *process) bool { return other == p })
 		}()
 		defer i.cancel()
-		defer controller.queue.ShutDown() // also if it never runs
-		err := lib.Run(ctx, func(ctx context.Context) error {
-			p.controller.Store(controller)
-			return controller.run(ctx)
-		})
+		defer p.controller.queue.ShutDown() // also if it never runs
+		err := lib.Run(ctx, p.controller.run)
 		w.say("%s has ended: %v", i.id(), err)
 	}()
 	return i, nil

@@ -10,10 +10,10 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/clusterring/clusterring/internal/old/sharder"
 	"github.com/clusterring/clusterring/internal/simapi"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // replica is a process of the sharder.
@@ -59,8 +59,11 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 	return i, nil
 }
 
-// checkWrites finds writes of the sharder to objects that are about more than the two labels (G3).
+// checkWrites finds writes of the sharder to objects that are about more than the slot label (G3).
 func (r *replica) checkWrites(req *http.Request, body []byte) {
+	if _, name, ok := strings.Cut(req.URL.Path, "/namespaces/"+shardNamespace+"/leases/"); ok && req.Method == http.MethodDelete {
+		r.ledger.holders.deletes(r.id(), name)
+	}
 	if !writes(req) || !strings.Contains(req.URL.Path, "/namespaces/"+namespace+"/") && !strings.Contains(req.URL.Path, "/namespaces/"+movable+"/") {
 		return
 	}
@@ -73,7 +76,7 @@ func (r *replica) checkWrites(req *http.Request, body []byte) {
 		case "labels":
 			labels, _ := value.(map[string]any)
 			for key := range labels {
-				ok = ok && (key == v1alpha1.ShardLabel(ringName) || key == v1alpha1.DrainLabel(ringName))
+				ok = ok && key == wire.SlotLabel(ringName)
 			}
 		default:
 			ok = false

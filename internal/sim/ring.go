@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,7 @@ const (
 	shardNamespace   = "shards"
 	sharderNamespace = "clusterring-system"
 	insideLabel      = "inside"
+	rebalanceDelay   = 2 * time.Second
 )
 
 func (w *World) rings() shardingclient.ClusterRingInterface {
@@ -35,6 +37,10 @@ func (w *World) makeRing() error {
 				ControlledResources: []v1alpha1.GroupResource{{Resource: children.Resource}},
 			}},
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{insideLabel: "true"}},
+			Shards: v1alpha1.ShardsSpec{
+				Namespace: shardNamespace, MaxLeaseDuration: &metav1.Duration{Duration: leaseDuration},
+			},
+			RebalanceDelay: &metav1.Duration{Duration: rebalanceDelay},
 		},
 	}, metav1.CreateOptions{})
 	return err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,10 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/clusterring/clusterring/internal/old/membership"
-	"github.com/clusterring/clusterring/internal/old/ring"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/partition"
+	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // settleTimeout is how long everything may take to get well. It is long, because reflectors wait for up to a minute after
@@ -50,11 +48,7 @@ func (w *World) settle() error {
 		}
 	}
 	w.sayState()
-	guarantee := "G2"
-	if errors.Is(last, errFamily) {
-		guarantee = "G4"
-	}
-	w.add(guarantee, "%s after all faults: %v", time.Since(began), last)
+	w.add("G2", "%s after all faults: %v", time.Since(began), last)
 	return nil
 }
 
@@ -70,26 +64,14 @@ func (w *World) sayState() {
 }
 
 var (
-	errFamily = errors.New("not with its owner")
-	// errMissed is about what waits for the next audit: a child that admission has missed, or that was made late; and an object that
-	// somebody has given to a shard by hand, or a late request of the sharder.
+	// errMissed is about a label that waits for the next audit: of a child that admission has missed, or that somebody wrote.
 	errMissed = errors.New("left to the next audit")
 )
 
-// well returns what is not as it is to be: the webhook there, every shard marked as ready, no Lease held by the sharder any more, every
-// object at the shard that the ring gives it to, known and worked on there, and its child with it. What waits for the
-// next audit comes last.
+// well returns what is not as it is to be: the webhook there, every shard ready and with its part of the slots, nobody else with
+// any, every object with the label of its slot, known and worked on where that is, and its child with it. What waits for the next
+// audit comes last.
 func (w *World) well() error {
-	var members []ring.Member
-	w.mu.Lock()
-	for name := range w.members {
-		members = append(members, ring.Member{Name: name})
-	}
-	w.mu.Unlock()
-	r, err := ring.New(members...)
-	if err != nil {
-		return err
-	}
 	hooks := 0
 	for _, content := range w.server.Objects(schema.GroupResource{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}) {
 		all, _, _ := unstructured.NestedSlice(content, "webhooks")
@@ -98,71 +80,108 @@ func (w *World) well() error {
 	if hooks != 2 {
 		return fmt.Errorf("there are %d webhooks: one is for the main resource, one for the controlled one", hooks)
 	}
-	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
-		lease := &unstructured.Unstructured{Object: content}
-		if holder(content) == v1alpha1.HolderSharder {
-			return fmt.Errorf("the sharder holds the Lease of %s", lease.GetName())
-		}
-		state := lease.GetLabels()[v1alpha1.LabelState]
-		if slices.Contains(members, ring.Member{Name: lease.GetName()}) && state != string(membership.StateReady) {
-			return fmt.Errorf("%s is marked %q", lease.GetName(), state)
-		}
+	owners, err := w.owners()
+	if err != nil {
+		return err
 	}
 	var missed error
-	at, moved := map[types.UID]string{}, map[types.UID]bool{}
+	childless := map[types.UID]string{}
 	for _, content := range w.server.Objects(mains.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		if !ours(object) {
 			continue
 		}
-		want, _ := r.Owner(partition.Key(schema.GroupKind{Kind: "ConfigMap"}, object.GetNamespace(), object.GetName()))
-		if err := w.isAt(object, want); err != nil && object.GetLabels()[w.ledger.shardLabel] != "" && w.ledger.isByHand(object.GetUID()) {
-			missed, moved[object.GetUID()] = fmt.Errorf("by hand: %w: %w", errMissed, err), true
+		k := key{Namespace: object.GetNamespace(), Name: object.GetName()}
+		childless[object.GetUID()] = k.String()
+		if err := w.labelled(object, k); err != nil {
+			if !isMissed(object, w.ledger.slotLabel) {
+				return err
+			}
+			missed = fmt.Errorf("%w: %w", errMissed, err)
 			continue
-		} else if err != nil {
-			return err
 		}
-		at[object.GetUID()] = want
 		data, _, _ := unstructured.NestedStringMap(content, "data")
-		p := w.process(want)
+		p := w.process(owners[slotOf(k)])
 		if p == nil {
-			return fmt.Errorf("%s does not run", want)
+			return fmt.Errorf("%s does not run", owners[slotOf(k)])
 		}
-		switch c := p.controller.Load(); {
-		case c == nil || !p.lib.Valid():
+		switch {
+		case !p.lib.Valid():
 			return fmt.Errorf("%s does not work", p.id())
-		case !c.knows(object.GetNamespace(), object.GetName()):
-			return fmt.Errorf("%s does not know %s", p.id(), object.GetName())
+		case !p.controller.knows(k.Namespace, k.Name):
+			return fmt.Errorf("%s does not know %s", p.id(), k)
 		case data[wanted] != data[done]:
-			return fmt.Errorf("%s has not done what is asked of it: %v", object.GetName(), data)
+			return fmt.Errorf("%s has not done what is asked of it: %v", k, data)
 		}
 	}
-	childless := maps.Clone(at)
 	for _, content := range w.server.Objects(children.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		ref := metav1.GetControllerOfNoCopy(object)
-		if !ours(object) || ref == nil || moved[ref.UID] {
+		if !ours(object) || ref == nil {
 			continue
 		}
-		delete(childless, ref.UID)
-		owner, ok := at[ref.UID]
-		if !ok {
+		if _, ok := childless[ref.UID]; !ok {
 			return fmt.Errorf("the owner of %s is gone", object.GetName())
 		}
-		switch err := w.isAt(object, owner); {
-		case err == nil:
-		case w.ledger.isMissed(object.GetUID()), w.ledger.isByHand(object.GetUID()):
-			missed = fmt.Errorf("child %w: %w: %w", err, errMissed, errFamily)
-		default:
-			return fmt.Errorf("child %w: %w", err, errFamily)
+		delete(childless, ref.UID)
+		if err := w.labelled(object, key{Namespace: object.GetNamespace(), Name: ref.Name}); err != nil {
+			missed = fmt.Errorf("child: %w: %w", errMissed, err)
 		}
 	}
-	for uid, shard := range childless {
-		if !w.ledger.isUnheard(uid) {
-			return fmt.Errorf("an object at %s has no child: %s", shard, uid)
+	for _, k := range childless {
+		if missed == nil {
+			return fmt.Errorf("%s has no child", k)
 		}
 	}
 	return missed
+}
+
+// owners returns the name of the shard that has each slot, if every shard is ready and has its part of them, and nobody else has
+// any.
+func (w *World) owners() (owners [ring.Count]string, err error) {
+	object, err := w.rings().Get(w.ctx, ringName, metav1.GetOptions{})
+	if err != nil {
+		return owners, err
+	}
+	table, err := wire.ReadTable(object.Status.Table)
+	if err != nil || table == nil || table.Founding || table.Ring != string(object.UID) {
+		return owners, fmt.Errorf("there is no table: %+v (%v)", table, err)
+	}
+	w.mu.Lock()
+	members := maps.Clone(w.members)
+	w.mu.Unlock()
+	leases := map[string]*unstructured.Unstructured{}
+	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
+		lease := &unstructured.Unstructured{Object: content}
+		leases[lease.GetName()] = lease
+	}
+	least, most := ring.Count/len(members), (ring.Count+len(members)-1)/len(members)
+	for _, row := range table.Rows {
+		lease := leases[row.Name]
+		switch n := row.Slots.Len(); {
+		case !members[row.Name]:
+			return owners, fmt.Errorf("%s has %d slots and is no shard", row.Name, n)
+		case lease == nil || string(lease.GetUID()) != row.Lease:
+			return owners, fmt.Errorf("%s has %d slots under a Lease that is not there", row.Name, n)
+		case lease.GetLabels()[wire.LabelState] != string(membership.StateReady):
+			return owners, fmt.Errorf("%s is marked %q", row.Name, lease.GetLabels()[wire.LabelState])
+		case n < least || n > most || !row.Releasing.Empty():
+			return owners, fmt.Errorf("%s has %d slots and is asked for %s", row.Name, n, row.Releasing)
+		}
+		for slot := range row.Slots.All() {
+			owners[slot] = row.Name
+		}
+	}
+	if n := len(table.Rows); n != len(members) {
+		return owners, fmt.Errorf("%d of %d shards have slots", n, len(members))
+	}
+	return owners, nil
+}
+
+// isMissed reports whether nothing but an audit has to see to the label of a main object: it is there, and wrong.
+func isMissed(object *unstructured.Unstructured, label string) bool {
+	_, ok := object.GetLabels()[label]
+	return ok
 }
 
 // ours tells whether the object is one of those that the simulation is about.
@@ -170,13 +189,10 @@ func ours(object *unstructured.Unstructured) bool {
 	return object.GetNamespace() == namespace || object.GetNamespace() == movable
 }
 
-func (w *World) isAt(object *unstructured.Unstructured, want string) error {
-	labels := object.GetLabels()
-	if got := labels[w.ledger.shardLabel]; got != want {
-		return fmt.Errorf("%s is at %q, not at %q", object.GetName(), got, want)
-	}
-	if _, draining := labels[w.ledger.drainLabel]; draining {
-		return fmt.Errorf("%s at %s is asked to be let go of", object.GetName(), want)
+// labelled returns an error unless the object has the label of the slot of its root.
+func (w *World) labelled(object *unstructured.Unstructured, root key) error {
+	if got, want := object.GetLabels()[w.ledger.slotLabel], fmt.Sprint(slotOf(root)); got != want {
+		return fmt.Errorf("%s has the slot %q, not %s", object.GetName(), got, want)
 	}
 	return nil
 }

@@ -51,19 +51,7 @@ func simulate(t *testing.T, plan Plan, options Options) (result Result) {
 			t.Fatal(err)
 		}
 	})
-	if f := manySplits(result); f != nil {
-		result.Findings = append(result.Findings, *f)
-	}
 	return result
-}
-
-// manySplits returns a finding if a schedule has moved some families and left most children behind. Those that went elsewhere do not
-// count here: one shard that joins while the objects of others are moved by force splits many at once.
-func manySplits(r Result) *Finding {
-	if r.Departures < 4 || 2*r.Behind < r.Departures {
-		return nil
-	}
-	return &Finding{Guarantee: "G4", Detail: fmt.Sprintf("%d of %d families have left a child behind", r.Behind, r.Departures)}
 }
 
 // planOf returns the plan of a seed, and its kind: what is asked for, or all in turn.

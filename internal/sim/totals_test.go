@@ -11,10 +11,8 @@ import (
 const (
 	// quick is within what time everything is to be well again after the last fault.
 	quick = 20 * time.Second
-	// maxSlow and maxSplit are how many in a hundred schedules may take longer, and families may be split for a moment. Without a bug,
-	// up to 5 of a kind take longer and 2 of all, because a child or an informer waits; without a second look at shards that were
-	// evacuated, 22 do. Up to 4 families of a kind are split, and 1 or 2 of all.
-	maxSlow, maxSplit = 10, 5
+	// maxSlow is how many in a hundred schedules may take longer.
+	maxSlow = 10
 )
 
 // totals sums up what schedules came to.
@@ -50,9 +48,6 @@ func (s *totals) findings() (found []Finding) {
 	if s.schedules >= 30 && s.slow*100 > maxSlow*s.schedules {
 		add("G2", "%d of %d schedules were not well within %s", s.slow, s.schedules, quick)
 	}
-	if s.Departures >= 300 && s.Splits*100 > maxSplit*s.Departures {
-		add("G4", "%d of %d families were split for a moment", s.Splits, s.Departures)
-	}
 	if s.Syncs < 10*s.schedules || s.Moves < s.schedules {
 		add("bug", "too little happened to prove anything: %d syncs, %d moves", s.Syncs, s.Moves)
 	}
@@ -78,7 +73,7 @@ func (s *totals) summary() string {
 	line("G1", "%d syncs, %d changes of the holder of a Lease", s.Syncs, s.Holders)
 	line("G2", "%d schedules, %d of them well after more than %s, the last after %s", s.schedules, s.slow, quick, s.slowest)
 	line("G3", "%d changes of objects, %d writes of the sharder, %d answers of admission", s.Changes, s.Writes, s.Reviews)
-	line("G4", "%d moves, %d of families, of which %d were split for a moment", s.Moves, s.Departures, s.Splits)
+	line("G5", "%d slots moved, %d tables founded", s.Moves, s.Foundings)
 	line("failed", "%d", len(s.failed))
 	for _, f := range s.failed {
 		line("", "%s", f)

@@ -15,7 +15,6 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/internal/simapi"
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // World is one run of a plan.
@@ -28,7 +27,7 @@ type World struct {
 	server *simapi.Server
 	user   kubernetes.Interface
 
-	wire      *wire
+	wire      *cable
 	endpoints []*endpoint // of the API servers
 
 	ctx     context.Context
@@ -80,8 +79,7 @@ func Run(plan Plan, options Options) (Result, error) {
 		keepers: map[string]*keeper{}, members: map[string]bool{}, processes: map[string][]*process{}, replicas: map[string]*replica{},
 	}
 	w.ledger = newLedger(w.findings, ringName)
-	w.wire = newWire(plan.Late, w.ledger.excuse)
-	w.ledger.late = w.wire.arrivesLate
+	w.wire = newCable(plan.Late)
 	logger := klog.Logger{}
 	if options.Log > 0 && options.Verbosity >= 0 {
 		logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(w.findings), textlogger.Verbosity(options.Verbosity)))
@@ -90,7 +88,6 @@ func Run(plan Plan, options Options) (Result, error) {
 	var err error
 	if w.server, err = simapi.New(simapi.Config{
 		Replicas: plan.Servers, History: 200, Webhooks: admission{w}, Seen: func(r simapi.Resource, _ uint64, old, new map[string]any) {
-			w.wire.seen(r, new)
 			w.ledger.seen(r, old, new)
 		},
 	}); err != nil {
@@ -205,25 +202,7 @@ func (w *World) heal() error {
 	if apierrors.IsAlreadyExists(err) {
 		err = nil
 	}
-	return errors.Join(err, w.moveNamespace(true), w.tidyLeases())
-}
-
-// tidyLeases deletes the Leases of shards that are gone and whose Lease is of no ring any more: the sharder leaves them alone,
-// and waits for somebody to see to it.
-func (w *World) tidyLeases() error {
-	leases := w.user.CoordinationV1().Leases(shardNamespace)
-	list, err := leases.List(w.ctx, metav1.ListOptions{LabelSelector: "!" + v1alpha1.LabelRing})
-	if err != nil {
-		return err
-	}
-	for _, l := range list.Items {
-		if !w.members[l.Name] {
-			err = errors.Join(err, w.ledger.holders.forgive(l.UID, func() error {
-				return leases.Delete(w.ctx, l.Name, metav1.DeleteOptions{})
-			}))
-		}
-	}
-	return err
+	return errors.Join(err, w.moveNamespace(true))
 }
 
 func (w *World) changeAdmission(how func(*overlay)) {
