@@ -44,7 +44,6 @@ clean: ## Remove what was built.
 build: bin/devcluster ## Build the programs into bin/.
 	go build -o bin/ ./tools/sharder ./tools/demo ./tools/bench ./sample-controller
 	go build -o bin/webhosting-operator ./examples/webhosting
-	go build -o bin/sharder-old ./internal/old/cmd/sharder
 
 .PHONY: bin/devcluster
 bin/devcluster: ## Build the embedded control plane. The first time takes minutes.

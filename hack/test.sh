@@ -9,14 +9,14 @@ status=0
 # Leases get the machine for themselves: on two cores, a neighbour would make their Leases run out.
 alone='/(internal/e2e|examples/[a-z-]+)$'
 # The models have no concurrency of their own, and the race detector would make exploring them take ten times as long.
-model='/internal/(old/)?model$'
+model='/internal/model$'
 mapfile -t together < <(go list ./... | grep -vE "${alone}|${model}")
 mapfile -t one_by_one < <(go list ./... | grep -E "${alone}")
 go test -json -race -p 2 -timeout 20m "${together[@]}" || status=1
 # Faults on real processes are a soak of their own: make test-faults.
 go test -json -race -p 1 -timeout 40m -skip '^TestFault' "${one_by_one[@]}" || status=1
 
-go test -json -p 1 -timeout 20m ./internal/model ./internal/old/model || status=1
+go test -json -p 1 -timeout 20m ./internal/model || status=1
 
 # Some thousand simulated systems, which the race detector would make take far longer. Each process has seeds of its own, and
 # goes by a name of its own, with its lines together.

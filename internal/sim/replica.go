@@ -36,7 +36,7 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 	cfg.LeaderElection.LeaseDuration = metav1.Duration{Duration: leaseDuration}
 	cfg.LeaderElection.RenewDeadline = metav1.Duration{Duration: renewDeadline}
 	cfg.LeaderElection.RetryPeriod = metav1.Duration{Duration: retryPeriod}
-	cfg.Assignment.AuditInterval = metav1.Duration{Duration: w.plan.AuditInterval}
+	cfg.Labels.AuditInterval = metav1.Duration{Duration: w.plan.AuditInterval}
 	s, err := sharder.New(cfg, prometheus.NewRegistry())
 	if err != nil {
 		return nil, err

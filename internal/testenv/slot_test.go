@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/clusterring/clusterring/internal/old/ring"
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // A policy makes the running API server compute slots. Thousands of keys go through the same code without a server in

@@ -47,7 +47,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(doc), "## The sharder of slots")
+	_, section, found := strings.Cut(string(doc), "## Sharder")
 	if !found {
 		t.Error("there is no section about the sharder")
 	}

@@ -116,10 +116,10 @@ func (c *ReplicaConfig) withDefaults() {
 		c.LeaderElection = defaults.LeaderElection
 	}
 	if c.AuditInterval <= 0 {
-		c.AuditInterval = defaults.Assignment.AuditInterval.Duration
+		c.AuditInterval = defaults.Labels.AuditInterval.Duration
 	}
 	if c.Writers <= 0 {
-		c.Writers = defaults.Assignment.ConcurrentWrites
+		c.Writers = defaults.Labels.ConcurrentWrites
 	}
 }
 

@@ -69,7 +69,7 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 			ServiceName: cfg.Webhook.ServiceName, ServicePort: cfg.Webhook.ServicePort,
 		},
 		Certificates: s.certificates, Grace: cfg.Shards.Grace.Duration,
-		AuditInterval: cfg.Assignment.AuditInterval.Duration, Writers: cfg.Assignment.ConcurrentWrites,
+		AuditInterval: cfg.Labels.AuditInterval.Duration, Writers: cfg.Labels.ConcurrentWrites,
 		Recorder: recorder, Registerer: registry,
 	})
 	return s, err

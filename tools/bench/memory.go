@@ -26,18 +26,18 @@ func measureMemory(ctx context.Context, b *bench) error {
 	s := sharders[0]
 	var rows [][]string
 	created := 0
-	for _, n := range []int{0, b.audited / 2, b.audited} {
+	for _, n := range []int{b.audited / 20, b.audited / 2, b.audited} {
 		if _, err := create(ctx, b.cluster.Config(), b.namespace, fmt.Sprintf("to-%d", n), n-created, 8); err != nil {
 			return err
 		}
 		created = n
 		// One audit may have begun before the last object was created.
-		if err := s.audits(ctx, 2, nil); err != nil {
+		if err := s.audits(ctx, 2*n, nil); err != nil {
 			return err
 		}
 		start, cpu := time.Now(), cpuOf(s.PID())
 		before, most := memoryOf(s.PID()), 0.0
-		if err := s.audits(ctx, 3, func() { most = max(most, memoryOf(s.PID())) }); err != nil {
+		if err := s.audits(ctx, 3*n, func() { most = max(most, memoryOf(s.PID())) }); err != nil {
 			return err
 		}
 		rows = append(rows, []string{
@@ -50,9 +50,10 @@ func measureMemory(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// audits waits until the sharder has finished n more audits, and calls sample meanwhile.
+// audits waits until audits of the sharder have read n more objects, and calls sample in the meantime.
 func (s sharder) audits(ctx context.Context, n int, sample func()) error {
-	first, err := s.metric(ctx, "clusterring_sharder_audit_duration_seconds_count")
+	const objects = "clusterring_sharder_label_audit_objects_total"
+	first, err := s.metric(ctx, objects)
 	if err != nil {
 		return err
 	}
@@ -60,9 +61,9 @@ func (s sharder) audits(ctx context.Context, n int, sample func()) error {
 		if sample != nil {
 			sample()
 		}
-		now, err := s.metric(ctx, "clusterring_sharder_audit_duration_seconds_count")
+		now, err := s.metric(ctx, objects)
 		if err == nil && now < first+float64(n) {
-			err = fmt.Errorf("%g of %d audits have ended", now-first, n)
+			err = fmt.Errorf("audits have read %g of %d objects", now-first, n)
 		}
 		return err
 	})

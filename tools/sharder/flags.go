@@ -93,8 +93,8 @@ var flagOf = map[string]string{
 	"metrics.bindAddress":          "metrics-bind-address",
 	"metrics.profiling":            "profiling",
 	"shards.grace":                 "shard-grace",
-	"assignment.auditInterval":     "audit-interval",
-	"assignment.concurrentWrites":  "concurrent-writes",
+	"labels.auditInterval":     "audit-interval",
+	"labels.concurrentWrites":  "concurrent-writes",
 }
 
 // nameFlags puts the flag in front of each problem that Validate found.
@@ -140,7 +140,7 @@ func flags(c *config.Sharder, file *string, logs *textlogger.Config) *pflag.Flag
 	fs.BoolVar(&c.Metrics.Profiling, "profiling", c.Metrics.Profiling, "serve /debug/pprof, to the local host and port forwarding only")
 
 	fs.DurationVar(&c.Shards.Grace.Duration, "shard-grace", c.Shards.Grace.Duration, "how long a shard's Lease may be expired before it is deleted; 0 means a third of its duration")
-	a := &c.Assignment
+	a := &c.Labels
 	fs.DurationVar(&a.AuditInterval.Duration, "audit-interval", a.AuditInterval.Duration, "the time between two audits of the labels of a ring")
 	fs.IntVar(&a.ConcurrentWrites, "concurrent-writes", a.ConcurrentWrites, "labels that may be written at once, for each resource of a ring")
 

@@ -16,8 +16,6 @@ import (
 	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
 	// What is built when a test runs: when it has changed, "go test" must not take the result from its cache.
-	_ "github.com/clusterring/clusterring/internal/old/shard"
-	_ "github.com/clusterring/clusterring/internal/old/sharder"
 	_ "github.com/clusterring/clusterring/pkg/shard"
 	_ "github.com/clusterring/clusterring/pkg/sharder"
 )

@@ -9,8 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 const (
@@ -93,9 +91,6 @@ func (c Config) validate() error {
 		if field.value == "" {
 			errs = append(errs, fmt.Errorf("%s is required", field.name))
 		}
-	}
-	if c.Identity == v1alpha1.HolderSharder {
-		errs = append(errs, fmt.Errorf("Identity %q is the sharder's", c.Identity))
 	}
 	if c.Duration < 0 {
 		errs = append(errs, fmt.Errorf("Duration %s is negative", c.Duration))

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 func TestConfigDefaults(t *testing.T) {
@@ -41,12 +39,11 @@ func TestConfigProblems(t *testing.T) {
 		change func(*Config)
 		want   []string
 	}{
-		"good":               {change: func(*Config) {}},
-		"empty":              {change: func(c *Config) { *c = Config{} }, want: []string{"Client", "Namespace", "Name", "Identity"}},
-		"sharder's identity": {change: func(c *Config) { c.Identity = v1alpha1.HolderSharder }, want: []string{"Identity"}},
-		"negative":           {change: func(c *Config) { c.Duration, c.ShutdownTimeout = -time.Second, -1 }, want: []string{"Duration", "ShutdownTimeout"}},
-		"deadline too long":  {change: func(c *Config) { c.RenewDeadline = 15 * time.Second }, want: []string{"RenewDeadline"}},
-		"retry too long":     {change: func(c *Config) { c.RetryPeriod = 9 * time.Second }, want: []string{"RetryPeriod"}},
+		"good":              {change: func(*Config) {}},
+		"empty":             {change: func(c *Config) { *c = Config{} }, want: []string{"Client", "Namespace", "Name", "Identity"}},
+		"negative":          {change: func(c *Config) { c.Duration, c.ShutdownTimeout = -time.Second, -1 }, want: []string{"Duration", "ShutdownTimeout"}},
+		"deadline too long": {change: func(c *Config) { c.RenewDeadline = 15 * time.Second }, want: []string{"RenewDeadline"}},
+		"retry too long":    {change: func(c *Config) { c.RetryPeriod = 9 * time.Second }, want: []string{"RetryPeriod"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good

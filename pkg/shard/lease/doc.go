@@ -10,17 +10,19 @@
 //     The deadline counts from the moment before the last successful renewal was sent, so it is never later than what
 //     anybody else can conclude from the Lease.
 //   - A Lease that was lost stays lost. See below.
-//   - While the sharder holds the Lease (holderIdentity clusterring:sharder), Run waits, however long that takes.
+//   - [Lease.Write] writes annotations to the Lease that this process holds, and to no other.
+//   - While [Config.Healthy] returns an error the Lease is not renewed, and so is lost at its deadline.
+//   - A request that may change something is sent with the timeout that the Lease has left.
 //
 // # What it does not guarantee
 //
 // A write that left the process before the deadline can reach the API server after it: the fence cancels requests that are
-// under way when the Lease is lost, but it cannot call back bytes. What closes that gap is that objects are taken by force
-// only by a process that has held the Lease itself before, which is at least a grace period after the deadline, and that
-// writes with a resourceVersion fail once the object has changed hands.
+// under way when the Lease is lost, but it cannot call back bytes. The timeout that is sent with them bounds how long the API
+// server works on them, not when they arrive.
 //
 // Whoever deletes the Lease of a live process by hand takes away what the others wait for: a second process of that name
-// could start at once, while the first finds out only at its next renewal.
+// could start at once, while the first finds out only at its next renewal. The new Lease has another UID, so with ownership by
+// slots it has nothing of the old one's.
 //
 // # Clocks
 //
@@ -34,9 +36,9 @@
 //
 // Each has a test in this package that fails without the rule.
 //
-//   - Taken, emptied, given back. A shard is paused. The sharder takes its Lease, moves the objects and gives the Lease back
-//     (empty holder). The shard wakes up and finds a free Lease; the elector of client-go would take it and go on with its
-//     old caches. Rule: once held, any other holder, another UID or absence means lost, for the rest of the process.
+//   - Taken and given back. A shard is paused. Another process takes its Lease, works, and gives the Lease back (empty
+//     holder). The shard wakes up and finds a free Lease; the elector of client-go would take it and go on with its old
+//     caches. Rule: once held, any other holder, another UID or absence means lost, for the rest of the process.
 //   - Deleted and created again while the shard was paused: the same, told by the UID or by the holder.
 //   - The slow answer. A renewal is applied at once, but its answer takes a second. Counting from the answer would put the
 //     deadline a second later than others see it. Rule: count from before the request was sent.

@@ -17,8 +17,6 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // releaseTimeout bounds the release, so that an API server that does not answer does not keep a process from ending.
@@ -73,11 +71,7 @@ func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord,
 	l.logWaiting()
 
 	record := resourcelock.LeaseSpecToLeaderElectionRecord(&lease.Spec)
-	switch {
-	case record.HolderIdentity == v1alpha1.HolderSharder:
-		// The elector never sees this record run out: only the sharder knows when the shard's objects have been moved.
-		record.LeaseDurationSeconds = math.MaxInt32
-	case record.LeaseDurationSeconds <= 0:
+	if record.LeaseDurationSeconds <= 0 {
 		record.LeaseDurationSeconds = int(DefaultDuration / time.Second)
 	}
 	// By these bytes the elector notices that somebody has renewed. The record would not do: as JSON, it has whole seconds,
@@ -166,10 +160,6 @@ func (l *lock) logWaiting() {
 		return
 	}
 	l.waitingFor = holder
-	if holder == v1alpha1.HolderSharder {
-		l.logger.Info("Waiting for the sharder to give the Lease back: it moves the objects of the former holder away")
-		return
-	}
 	l.logger.Info("Waiting for the Lease: another process holds it", "holder", holder, "renewed", l.seen.Spec.RenewTime)
 }
 

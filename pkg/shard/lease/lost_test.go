@@ -13,8 +13,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // A Lease that was held and is another's for however short a time must stay lost, whatever it looks like afterwards.
@@ -23,25 +21,25 @@ func TestLostStaysLost(t *testing.T) {
 		meanwhile  func(api *fakeAPI, before *coordinationv1.Lease)
 		wantHolder string
 	}{
-		"taken by the sharder": {
-			meanwhile:  func(api *fakeAPI, _ *coordinationv1.Lease) { api.setHolder("shard-a", v1alpha1.HolderSharder) },
-			wantHolder: v1alpha1.HolderSharder,
+		"taken by a stranger": {
+			meanwhile:  func(api *fakeAPI, _ *coordinationv1.Lease) { api.setHolder("shard-a", "stranger") },
+			wantHolder: "stranger",
 		},
 		"taken, emptied, given back": {
 			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
-				api.setHolder("shard-a", v1alpha1.HolderSharder)
+				api.setHolder("shard-a", "stranger")
 				api.setHolder("shard-a", "")
 			},
 		},
 		"taken by somebody who leaves the times alone": {
 			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
-				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder) })
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To("stranger") })
 			},
-			wantHolder: v1alpha1.HolderSharder,
+			wantHolder: "stranger",
 		},
 		"taken and given back by somebody who leaves the times alone": {
 			meanwhile: func(api *fakeAPI, _ *coordinationv1.Lease) {
-				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To(v1alpha1.HolderSharder) })
+				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To("stranger") })
 				api.change("shard-a", func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To("") })
 			},
 		},

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 var (
@@ -85,7 +83,7 @@ func (s *simulation) run(d time.Duration) {
 		case 3, 4, 5:
 			s.each(func(p *process) { p.faults.set(s.fault(), s.fault()) })
 		case 6:
-			if holder := s.api.holder("shard-a"); holder == v1alpha1.HolderSharder { // an orphan
+			if lease := s.api.get("shard-a"); lease != nil && s.api.holder("shard-a") == "" { // nobody can be at work
 				s.api.delete("shard-a")
 			}
 		case 7, 8:
@@ -193,10 +191,8 @@ func (q *silence) act(s *simulation) {
 	}
 	silent := time.Since(q.since)
 	switch duration := time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second; {
-	case holder == v1alpha1.HolderSharder && silent > 3*time.Second:
-		s.api.setHolder("shard-a", "")
-	case holder != v1alpha1.HolderSharder && silent > duration*4/3:
+	case silent > duration*4/3:
 		s.taken++
-		s.api.setHolder("shard-a", v1alpha1.HolderSharder)
+		s.api.delete("shard-a")
 	}
 }

@@ -11,35 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-
-	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
-
-func TestWaitsForTheSharder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		api := newFakeAPI()
-		api.change("shard-a", func(l *coordinationv1.Lease) {
-			l.Spec = coordinationv1.LeaseSpec{
-				HolderIdentity: ptr.To(v1alpha1.HolderSharder), LeaseDurationSeconds: ptr.To[int32](15),
-				RenewTime: ptr.To(metav1.NowMicro()),
-			}
-		})
-		l, _ := testLease(t, api, "me")
-		r := start(t, l, false)
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if l.Valid() || api.holder("shard-a") != v1alpha1.HolderSharder {
-			t.Fatalf("valid %v, holder %q", l.Valid(), api.holder("shard-a"))
-		}
-		api.setHolder("shard-a", "")
-		time.Sleep(5 * time.Second)
-		if !l.Valid() || api.holder("shard-a") != "me" {
-			t.Errorf("valid %v, holder %q", l.Valid(), api.holder("shard-a"))
-		}
-		r.cancel()
-		<-r.returned
-	})
-}
 
 func TestWaitsForAnotherHolder(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -113,13 +85,17 @@ func TestNoticesTwoRenewalsWithinASecond(t *testing.T) {
 func TestStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI()
-		api.setHolder("shard-a", v1alpha1.HolderSharder)
+		api.change("shard-a", func(l *coordinationv1.Lease) {
+			l.Spec = coordinationv1.LeaseSpec{
+				HolderIdentity: ptr.To("other"), LeaseDurationSeconds: ptr.To[int32](120), RenewTime: ptr.To(metav1.NowMicro()),
+			}
+		})
 		l, _ := testLease(t, api, "me")
 		r := start(t, l, false)
 		time.Sleep(time.Minute)
 		r.cancel()
 		<-r.returned
-		if r.err != nil || api.holder("shard-a") != v1alpha1.HolderSharder {
+		if r.err != nil || api.holder("shard-a") != "other" {
 			t.Errorf("error %v, holder %q", r.err, api.holder("shard-a"))
 		}
 	})

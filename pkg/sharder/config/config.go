@@ -38,7 +38,7 @@ type Sharder struct {
 	Webhook        Webhook        `json:"webhook"`
 	Metrics        Metrics        `json:"metrics"`
 	Shards         Shards         `json:"shards"`
-	Assignment     Assignment     `json:"assignment"`
+	Labels         Labels         `json:"labels"`
 }
 
 // Client is about the connection to the API server.
@@ -94,14 +94,12 @@ type Shards struct {
 	Grace metav1.Duration `json:"grace"`
 }
 
-// Assignment is about moving objects.
-type Assignment struct {
+// Labels is about the labels of objects.
+type Labels struct {
 	// AuditInterval is the time between two audits of a ring. Each is delayed by up to a tenth at random.
 	AuditInterval metav1.Duration `json:"auditInterval"`
-	// ConcurrentWrites is how many requests a ring may have under way at once.
+	// ConcurrentWrites is how many labels may be written at once, for each resource of a ring.
 	ConcurrentWrites int `json:"concurrentWrites"`
-	// ConcurrentRings is how many rings are passed at once.
-	ConcurrentRings int `json:"concurrentRings"`
 }
 
 // Default returns the configuration that holds when nothing is said.
@@ -128,10 +126,9 @@ func Default() Sharder {
 			SecretName:  "sharder-certificates",
 		},
 		Metrics: Metrics{BindAddress: ":8080", Profiling: true},
-		Assignment: Assignment{
+		Labels: Labels{
 			AuditInterval:    duration(5 * time.Minute),
 			ConcurrentWrites: 16,
-			ConcurrentRings:  4,
 		},
 	}
 }
@@ -211,14 +208,11 @@ func (c *Sharder) Validate() error {
 	if c.Shards.Grace.Duration < 0 {
 		bad("shards.grace", "must not be negative, is %s", c.Shards.Grace.Duration)
 	}
-	if d := c.Assignment.AuditInterval.Duration; d < time.Second || d > maxAuditInterval {
-		bad("assignment.auditInterval", "must be between 1s and %s, is %s", maxAuditInterval, d)
+	if d := c.Labels.AuditInterval.Duration; d < time.Second || d > maxAuditInterval {
+		bad("labels.auditInterval", "must be between 1s and %s, is %s", maxAuditInterval, d)
 	}
-	if n := c.Assignment.ConcurrentWrites; n < 1 || n > 1000 {
-		bad("assignment.concurrentWrites", "must be between 1 and 1000, is %d", n)
-	}
-	if n := c.Assignment.ConcurrentRings; n < 1 || n > 1000 {
-		bad("assignment.concurrentRings", "must be between 1 and 1000, is %d", n)
+	if n := c.Labels.ConcurrentWrites; n < 1 || n > 1000 {
+		bad("labels.concurrentWrites", "must be between 1 and 1000, is %d", n)
 	}
 	return errors.Join(errs...)
 }

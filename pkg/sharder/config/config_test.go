@@ -83,12 +83,12 @@ func TestValidateReportsEveryProblemWithItsField(t *testing.T) {
 	c.Webhook.CertFile = filepath.Join(t.TempDir(), "none")
 	c.Metrics.BindAddress = "example.com:80"
 	c.Shards.Grace.Duration = -1
-	c.Assignment.AuditInterval.Duration = 0
-	c.Assignment.ConcurrentWrites, c.Assignment.ConcurrentRings = 0, 1001
+	c.Labels.AuditInterval.Duration = 0
+	c.Labels.ConcurrentWrites = 0
 
 	want := []string{
-		"assignment.auditInterval", "assignment.concurrentRings", "assignment.concurrentWrites",
 		"client.burst", "client.qps",
+		"labels.auditInterval", "labels.concurrentWrites",
 		"leaderElection.leaseDuration", "leaderElection.renewDeadline", "leaderElection.retryPeriod",
 		"metrics.bindAddress", "namespace", "shards.grace",
 		"webhook.bindAddress", "webhook.caFile", "webhook.certFile", "webhook.keyFile", "webhook.url",
@@ -127,8 +127,8 @@ func TestValidateLimits(t *testing.T) {
 			"leaderElection.leaseDuration: must be whole seconds, between 1s and 596523h14m7s, is 596523h14m8s",
 		},
 		"an interval that overflows with a tenth more": {
-			func(c *Sharder) { c.Assignment.AuditInterval.Duration = math.MaxInt64 },
-			"assignment.auditInterval: must be between 1s and 8760h0m0s, is 2562047h47m16.854775807s",
+			func(c *Sharder) { c.Labels.AuditInterval.Duration = math.MaxInt64 },
+			"labels.auditInterval: must be between 1s and 8760h0m0s, is 2562047h47m16.854775807s",
 		},
 		"more than one line": {
 			func(c *Sharder) { c.Metrics.BindAddress = "a\nb" },

@@ -88,7 +88,7 @@ func checkValidate(t *testing.T, c *Sharder, file string, known map[string]any) 
 	if seconds := c.LeaderElection.LeaseDuration.Seconds(); seconds < 1 || seconds > math.MaxInt32 {
 		t.Errorf("a Lease has no room for a duration of %v seconds", seconds)
 	}
-	if d := c.Assignment.AuditInterval.Duration; d+d/10 < time.Second {
+	if d := c.Labels.AuditInterval.Duration; d+d/10 < time.Second {
 		t.Errorf("an audit may be due after %v", d+d/10)
 	}
 	if c.Webhook.URL == "" {

@@ -19,7 +19,7 @@ import (
 	apiservercel "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
 
-	"github.com/clusterring/clusterring/internal/old/ring"
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 var seed = flag.Uint64("seed", rand.Uint64(), "seed of the random keys")
