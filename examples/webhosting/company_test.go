@@ -16,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/examples/internal/stage"
@@ -295,6 +296,19 @@ func (c *company) count(shard string) (n int) {
 		}
 	}
 	return n
+}
+
+// hurry makes a sharder that has just started wait for less before it gives out the slots.
+func (c *company) hurry() {
+	c.t.Helper()
+	rings, err := ringclient.NewForConfig(cluster.Config())
+	if err == nil {
+		_, err = rings.ShardingV1alpha1().ClusterRings().Patch(c.t.Context(), ringName, types.MergePatchType,
+			[]byte(`{"spec":{"rebalanceDelay":"100ms","shards":{"maxLeaseDuration":"4s"}}}`), metav1.PatchOptions{})
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // deleteRing removes what would be in the way of the next test.

@@ -47,6 +47,7 @@ func TestRing(t *testing.T) {
 	c := newCompany(t, "examples/webhosting/config/ring.yaml")
 	c.stage.Build("tools/sharder", "examples/webhosting")
 	t.Cleanup(c.deleteRing)
+	c.hurry()
 	c.stage.StartSharder("tools/sharder")
 	one := c.start("one")
 	c.start("two")

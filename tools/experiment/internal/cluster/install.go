@@ -40,6 +40,9 @@ type Installed struct {
 	Themes []string
 }
 
+// maxLeaseDuration is the longest Lease that an instance may have.
+const maxLeaseDuration = "15s"
+
 // themes are what Websites look like.
 var themes = map[string]v1alpha1.ThemeSpec{
 	"experiment-blue":  {Color: "darkblue", FontFamily: "Helvetica, sans-serif"},
@@ -89,6 +92,15 @@ func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Inst
 			return nil, err
 		}
 		if c.added, err = manifests.Missing(ctx, c.Config(), objects); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range objects {
+		if o.GetKind() != "ClusterRing" {
+			continue
+		}
+		// A sharder that has just started waits for so long before it gives out the slots of a new ring.
+		if err := unstructured.SetNestedField(o.Object, maxLeaseDuration, "spec", "shards", "maxLeaseDuration"); err != nil {
 			return nil, err
 		}
 	}
