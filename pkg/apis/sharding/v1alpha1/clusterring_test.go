@@ -1,12 +1,14 @@
 package v1alpha1_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +42,19 @@ func controlled(group, resource string) sharding.GroupResource {
 	return sharding.GroupResource{Group: group, Resource: resource}
 }
 
+// causes returns what the API server has against an object, "field: message" each.
+func causes(t *testing.T, err error) (causes []string) {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) {
+		t.Fatalf("got error %v, want an invalid object", err)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		causes = append(causes, cause.Field+": "+cause.Message)
+	}
+	return causes
+}
+
 // TestAccepted: what looks unusual and is none of the API server's business.
 func TestAccepted(t *testing.T) {
 	rings := client(t).ShardingV1alpha1().ClusterRings()
@@ -70,6 +85,22 @@ func TestAccepted(t *testing.T) {
 			Spec:       sharding.ClusterRingSpec{Resources: []sharding.RingResource{main("apps", "deployments")}},
 		},
 		"as many resources as there may be": {Spec: sharding.ClusterRingSpec{Resources: most}},
+		"all about shards": {Spec: sharding.ClusterRingSpec{
+			Resources: []sharding.RingResource{main("apps", "deployments")},
+			Shards: sharding.ShardsSpec{
+				Namespace: strings.Repeat("n", 63), MaxLeaseDuration: &metav1.Duration{Duration: time.Second},
+			},
+			RebalanceDelay: &metav1.Duration{Duration: time.Hour},
+			PartitionBy:    sharding.PartitionByNamespace,
+		}},
+		"odd durations": {Spec: sharding.ClusterRingSpec{
+			Resources:      []sharding.RingResource{main("apps", "deployments")},
+			Shards:         sharding.ShardsSpec{Namespace: "0", MaxLeaseDuration: &metav1.Duration{Duration: time.Hour - time.Nanosecond}},
+			RebalanceDelay: &metav1.Duration{Duration: time.Microsecond},
+		}},
+		"no delay": {Spec: sharding.ClusterRingSpec{
+			Resources: []sharding.RingResource{main("apps", "deployments")}, RebalanceDelay: &metav1.Duration{},
+		}},
 		"selectors": {Spec: sharding.ClusterRingSpec{
 			Resources: []sharding.RingResource{main("apps", "deployments")},
 			NamespaceSelector: &metav1.LabelSelector{
@@ -90,7 +121,9 @@ func TestAccepted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(ring.Spec, created.Spec); diff != "" {
+			want := ring.Spec
+			want.PartitionBy = cmp.Or(want.PartitionBy, sharding.PartitionByObject)
+			if diff := gocmp.Diff(want, created.Spec); diff != "" {
 				t.Errorf("the API server changed the spec (-sent +stored):\n%s", diff)
 			}
 		})
@@ -198,15 +231,8 @@ func TestRefused(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Name: c.name},
 				Spec:       sharding.ClusterRingSpec{Resources: c.spec, NamespaceSelector: c.selector},
 			}, metav1.CreateOptions{})
-			status, ok := err.(apierrors.APIStatus)
-			if !ok || !apierrors.IsInvalid(err) {
-				t.Fatalf("got error %v, want an invalid object", err)
-			}
-			var got []string
-			for _, cause := range status.Status().Details.Causes {
-				got = append(got, cause.Field+": "+cause.Message)
-			}
-			if diff := cmp.Diff(c.want, got, cmpopts.SortSlices(strings.Compare)); diff != "" {
+			got := causes(t, err)
+			if diff := gocmp.Diff(c.want, got, cmpopts.SortSlices(strings.Compare)); diff != "" {
 				t.Errorf("messages (-want +got):\n%s", diff)
 			}
 		})
@@ -241,10 +267,10 @@ func TestApplyStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(status, got.Status); diff != "" {
+	if diff := gocmp.Diff(status, got.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(applied.Spec, got.Spec); diff != "" {
+	if diff := gocmp.Diff(applied.Spec, got.Spec); diff != "" {
 		t.Errorf("spec (-before +after):\n%s", diff)
 	}
 	if got.Generation != applied.Generation {

@@ -35,6 +35,7 @@ type ClusterRing struct {
 // ClusterRingSpec says what is sharded.
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.resource == main.resource && other.group == main.group))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.resource == controlled.resource && other.group == controlled.group)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.shards) || !has(oldSelf.shards.namespace) || has(self.shards) && has(self.shards.namespace)",message="shards.namespace cannot be removed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -61,7 +62,8 @@ type ClusterRingSpec struct {
 	// it replaces has ended: then a rolling update moves each object once. Default: 10s.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="must be between 0s and 1h"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(0|([0-9]{1,5}([.][0-9]{0,9})?(ns|us|µs|ms|s|m|h)){1,7})$') && duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="must be a duration between 0s and 1h, for example 10s"
 	RebalanceDelay *metav1.Duration `json:"rebalanceDelay,omitempty"`
 
 	// PartitionBy is what objects are kept together by: Object gives each main object, with all that it controls, a slot
@@ -88,13 +90,15 @@ type ShardsSpec struct {
 	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It cannot be changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be the name of the one namespace in which the shards have their Leases: lower case letters, digits and dashes, with a letter or digit at both ends"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again"
 	Namespace string `json:"namespace,omitempty"`
 	// MaxLeaseDuration is the longest leaseDurationSeconds with which a Lease counts. Whenever the sharder finds a Lease
 	// gone that it did not delete itself, it waits for so long, and a grace, before it gives the slots to others. Default: 60s.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be between 1s and 1h"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(0|([0-9]{1,5}([.][0-9]{0,9})?(ns|us|µs|ms|s|m|h)){1,7})$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="must be a duration between 1s and 1h, for example 60s"
 	MaxLeaseDuration *metav1.Duration `json:"maxLeaseDuration,omitempty"`
 }
 
