@@ -19,6 +19,9 @@ type rule struct{ from, to, reason string }
 var rules = []rule{
 	{"pkg/apis", "pkg", "the API stands alone"},
 	{"pkg/ring", "pkg", "it is below everything else"},
+	{"pkg/wire", "pkg/shard", "it is the contract below both sides"},
+	{"pkg/wire", "pkg/sharder", "it is the contract below both sides"},
+	{"pkg/wire", "k8s.io/client-go", "it reads and writes values and does no I/O"},
 	{"pkg/partition", "pkg/shard", "imports point downward"},
 	{"pkg/partition", "pkg/sharder", "imports point downward"},
 	{"pkg/partition", "k8s.io/client-go", "it decides purely and does no I/O"},

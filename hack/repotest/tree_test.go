@@ -12,7 +12,7 @@ import (
 // root is the root of the repository, seen from this package.
 const root = "../.."
 
-// skipped are directories with nothing of ours in them.
+// skipped are directories with nothing of ours in them. In a linked worktree .git is a file.
 var skipped = map[string]bool{".git": true, "bin": true, "_artifacts": true}
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
@@ -30,10 +30,10 @@ func files(t *testing.T, match func(path string) bool) map[string]string {
 			return err
 		}
 		rel = filepath.ToSlash(rel)
-		if d.IsDir() {
-			if skipped[rel] {
-				return filepath.SkipDir
-			}
+		if skipped[rel] && d.IsDir() {
+			return filepath.SkipDir
+		}
+		if skipped[rel] || d.IsDir() {
 			return nil
 		}
 		if !d.Type().IsRegular() || !match(rel) {
