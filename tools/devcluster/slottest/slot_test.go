@@ -10,10 +10,12 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	apiservercel "k8s.io/apiserver/pkg/apis/cel"
@@ -27,11 +29,11 @@ var seed = flag.Uint64("seed", rand.Uint64(), "seed of the random keys")
 // keyExpression gives the key under test: any string fits into an annotation.
 const keyExpression = `object.metadata.annotations["key"]`
 
-// expression is an expression of a policy whose value is an integer.
+// expression is an expression of a policy whose value is an integer or a string.
 type expression string
 
 func (e expression) GetExpression() string    { return string(e) }
-func (e expression) ReturnTypes() []*cel.Type { return []*cel.Type{cel.IntType} }
+func (e expression) ReturnTypes() []*cel.Type { return []*cel.Type{cel.IntType, cel.StringType} }
 
 // variable is a variable of a policy.
 type variable struct {
@@ -58,7 +60,7 @@ func TestAPIServerComputesTheSameSlots(t *testing.T) {
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			evaluate := compile(t, policy.variables, policy.expression)
+			evaluate := compileSlot(t, policy.variables, policy.expression)
 			for _, key := range keys {
 				got, _, err := evaluate(key)
 				if err != nil {
@@ -78,7 +80,7 @@ func TestCostStaysFarBelowTheLimits(t *testing.T) {
 	key := longestKey()
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
-			_, cost, err := compile(t, policy.variables, policy.expression)(key)
+			_, cost, err := compileSlot(t, policy.variables, policy.expression)(key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +93,7 @@ func TestCostStaysFarBelowTheLimits(t *testing.T) {
 }
 
 func BenchmarkSlotExpression(b *testing.B) {
-	evaluate := compile(b, nil, ring.SlotExpression(keyExpression))
+	evaluate := compileSlot(b, nil, ring.SlotExpression(keyExpression))
 	for name, key := range map[string]string{"usual": "apps/Deployment/namespace-17/deployment-4711", "longest": longestKey()} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -104,9 +106,35 @@ func BenchmarkSlotExpression(b *testing.B) {
 	}
 }
 
+// compileSlot compiles an expression for a slot, and returns a function that evaluates it for an object with a key, with the cost.
+func compileSlot(t testing.TB, variables []variable, source string) func(key string) (slot, cost int64, err error) {
+	t.Helper()
+	evaluate := compile(t, variables, source)
+	return func(key string) (int64, int64, error) {
+		value, cost, err := evaluate(&corev1.ConfigMap{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+			ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: "default", Annotations: map[string]string{"key": key}},
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		slot, ok := value.(types.Int)
+		if !ok {
+			return 0, 0, fmt.Errorf("the value is %v, not an integer", value)
+		}
+		return int64(slot), cost, nil
+	}
+}
+
+// object is an object with its kind in it.
+type object interface {
+	runtime.Object
+	metav1.Object
+}
+
 // compile compiles what a policy says as the API server does when it reads the policy, and returns a function that evaluates
-// it for an object with a key, with the cost.
-func compile(t testing.TB, variables []variable, source string) func(key string) (slot, cost int64, err error) {
+// it for an object that is being created, with the cost.
+func compile(t testing.TB, variables []variable, source string) func(object) (value ref.Val, cost int64, err error) {
 	t.Helper()
 	compiler, err := plugincel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
@@ -123,26 +151,21 @@ func compile(t testing.TB, variables []variable, source string) func(key string)
 	for _, err := range condition.CompilationErrors() {
 		t.Fatal(err)
 	}
-	return func(key string) (int64, int64, error) {
-		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: "default", Annotations: map[string]string{"key": key}}}
-		kind := schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
-		resource := schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-		attributes := admission.NewAttributesRecord(object, nil, kind, "default", "x", resource, "", admission.Create, &metav1.CreateOptions{}, false, nil)
-		versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: kind, VersionedObject: admission.NewLazyObject(object)}
-		request := &admissionv1.AdmissionRequest{Operation: admissionv1.Create}
+	return func(o object) (ref.Val, int64, error) {
+		kind := o.GetObjectKind().GroupVersionKind()
+		resource, _ := meta.UnsafeGuessKindToResource(kind)
+		attributes := admission.NewAttributesRecord(o, nil, kind, o.GetNamespace(), o.GetName(), resource, "", admission.Create, &metav1.CreateOptions{}, false, nil)
+		versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: kind, VersionedObject: admission.NewLazyObject(o)}
+		request := &admissionv1.AdmissionRequest{Operation: admissionv1.Create, Kind: metav1.GroupVersionKind(kind)}
 		const budget = int64(apiservercel.RuntimeCELCostBudget)
 		results, left, err := condition.ForInput(context.Background(), versioned, request, plugincel.OptionalVariableBindings{}, nil, budget)
 		if err != nil {
-			return 0, 0, err
+			return nil, 0, err
 		}
 		if results[0].Error != nil {
-			return 0, 0, results[0].Error
+			return nil, 0, results[0].Error
 		}
-		slot, ok := results[0].EvalResult.(types.Int)
-		if !ok {
-			return 0, 0, fmt.Errorf("the value is %v, not an integer", results[0].EvalResult)
-		}
-		return int64(slot), budget - left, nil
+		return results[0].EvalResult, budget - left, nil
 	}
 }
 
