@@ -30,19 +30,29 @@ func KeyBy(by v1alpha1.PartitionBy, gk schema.GroupKind, namespace, name string)
 // reference, see [metav1.GetControllerOf]. namespace is the controller's: that of the object, or empty when the
 // controller's kind is cluster-scoped.
 //
-// The version in ref does not matter. A reference that the API server would not accept for a real controller is an error.
+// The version in ref does not matter. A reference that ControllerKind refuses is an error.
 func ControllerKey(ref metav1.OwnerReference, namespace string) (string, error) {
+	gk, err := ControllerKind(ref)
+	if err != nil {
+		return "", err
+	}
+	return Key(gk, namespace, ref.Name), nil
+}
+
+// ControllerKind returns the kind of the controller that a controller reference names. A reference that the API server would not
+// accept for a real controller is an error, so that nothing but its controller can have its key.
+func ControllerKind(ref metav1.OwnerReference) (schema.GroupKind, error) {
 	group, err := groupOf(ref.APIVersion)
 	if err != nil {
-		return "", fmt.Errorf("controller reference to %q: %w", ref.Name, err)
+		return schema.GroupKind{}, fmt.Errorf("controller reference to %q: %w", ref.Name, err)
 	}
 	if !isPart(ref.Kind) {
-		return "", fmt.Errorf("controller reference to %q: invalid kind %q", ref.Name, ref.Kind)
+		return schema.GroupKind{}, fmt.Errorf("controller reference to %q: invalid kind %q", ref.Name, ref.Kind)
 	}
 	if !isPart(ref.Name) {
-		return "", fmt.Errorf("controller reference to %q: invalid name", ref.Name)
+		return schema.GroupKind{}, fmt.Errorf("controller reference to %q: invalid name", ref.Name)
 	}
-	return Key(schema.GroupKind{Group: group, Kind: ref.Kind}, namespace, ref.Name), nil
+	return schema.GroupKind{Group: group, Kind: ref.Kind}, nil
 }
 
 // groupOf returns the group of an apiVersion. It is stricter than [schema.ParseGroupVersion], which takes "" and "/" for

@@ -140,11 +140,11 @@ func (r *Resource) slot(obj metav1.Object) (int, bool) {
 		if ref == nil {
 			return -1, false
 		}
-		gv, err := schema.ParseGroupVersion(ref.APIVersion)
+		kind, err := partition.ControllerKind(*ref)
 		if err != nil {
 			return -1, false
 		}
-		owner := r.shard.resources[schema.GroupKind{Group: gv.Group, Kind: ref.Kind}]
+		owner := r.shard.resources[kind]
 		if owner == nil {
 			return -1, false
 		}

@@ -1,7 +1,6 @@
 package labels
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -101,19 +100,15 @@ func (r *Rule) Of(o Object) Answer {
 	if o.Controller == nil {
 		return Answer{Kind: Foreign}
 	}
-	gv, err := schema.ParseGroupVersion(o.Controller.APIVersion)
+	kind, err := partition.ControllerKind(*o.Controller)
 	if err != nil {
-		return Answer{Kind: Invalid, Problem: fmt.Sprintf("controller reference: %v", err)}
+		return Answer{Kind: Invalid, Problem: err.Error()}
 	}
-	kind := schema.GroupKind{Group: gv.Group, Kind: o.Controller.Kind}
 	for _, m := range r.Main {
 		if !slices.ContainsFunc(m.Controlled, func(c resources.Resource) bool { return c.GroupResource() == o.Resource }) {
 			continue
 		}
 		if m.GroupKind() == kind {
-			if _, err := partition.ControllerKey(*o.Controller, o.Namespace); err != nil {
-				return Answer{Kind: Invalid, Problem: err.Error()}
-			}
 			return r.root(m.Resource, o.Namespace, o.Controller.Name)
 		}
 		for _, c := range m.Controlled {
