@@ -116,7 +116,6 @@ func TestAccepted(t *testing.T) {
 			if ring.Name == "" {
 				ring.Name = testenv.Name(t)
 			}
-			ring.Spec.PartitionBy = sharding.PartitionByObject // the default
 			created, err := rings.Create(t.Context(), &ring, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			if err != nil {
 				t.Fatal(err)
@@ -275,54 +274,5 @@ func TestApplyStatus(t *testing.T) {
 	}
 	if got.Generation != applied.Generation {
 		t.Errorf("generation %d, want %d as before", got.Generation, applied.Generation)
-	}
-}
-
-// TestDurations: what is no duration, or is out of range, is refused with the range.
-func TestDurations(t *testing.T) {
-	rings := client(t).ShardingV1alpha1().ClusterRings()
-	ctx, second := t.Context(), time.Second
-	for name, tc := range map[string]struct {
-		spec sharding.ClusterRingSpec
-		want string // part of the error; empty if it is accepted
-	}{
-		"usual":             {spec: sharding.ClusterRingSpec{RebalanceDelay: &metav1.Duration{Duration: 0}, Shards: sharding.ShardsSpec{Namespace: "a", MaxLeaseDuration: &metav1.Duration{Duration: second}}}},
-		"negative delay":    {spec: sharding.ClusterRingSpec{RebalanceDelay: &metav1.Duration{Duration: -second}}, want: "must be between 0s and 1h"},
-		"short Lease":       {spec: sharding.ClusterRingSpec{Shards: sharding.ShardsSpec{MaxLeaseDuration: &metav1.Duration{Duration: second / 2}}}, want: "must be between 1s and 1h"},
-		"eternal Lease":     {spec: sharding.ClusterRingSpec{Shards: sharding.ShardsSpec{MaxLeaseDuration: &metav1.Duration{Duration: 2 * time.Hour}}}, want: "must be between 1s and 1h"},
-		"unknown partition": {spec: sharding.ClusterRingSpec{PartitionBy: "Owner"}, want: "Unsupported value"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tc.spec.Resources = []sharding.RingResource{main("apps", "deployments")}
-			_, err := rings.Create(ctx, &sharding.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: testenv.Name(t)}, Spec: tc.spec},
-				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("got %v, want %q", err, tc.want)
-			}
-		})
-	}
-}
-
-// TestImmutable: shards would disagree about the slots of objects, or keep their slots unseen.
-func TestImmutable(t *testing.T) {
-	rings := client(t).ShardingV1alpha1().ClusterRings()
-	ctx, name := t.Context(), testenv.Name(t)
-	ring, err := rings.Create(ctx, &sharding.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: sharding.ClusterRingSpec{
-		Resources: []sharding.RingResource{main("apps", "deployments")}, Shards: sharding.ShardsSpec{Namespace: "a"},
-	}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rings.Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}) })
-	for field, change := range map[string]func(*sharding.ClusterRingSpec){
-		"spec.shards.namespace": func(s *sharding.ClusterRingSpec) { s.Shards.Namespace = "b" },
-		"spec.partitionBy":      func(s *sharding.ClusterRingSpec) { s.PartitionBy = sharding.PartitionByNamespace },
-	} {
-		changed := ring.DeepCopy()
-		change(&changed.Spec)
-		_, err := rings.Update(ctx, changed, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "cannot be changed") {
-			t.Errorf("%s: %v", field, err)
-		}
 	}
 }
