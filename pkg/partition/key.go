@@ -26,21 +26,11 @@ func KeyBy(by v1alpha1.PartitionBy, gk schema.GroupKind, namespace, name string)
 	return Key(gk, namespace, name)
 }
 
-// ControllerKey returns the partition key of a controlled object: the key of its controller. ref is the object's controller
-// reference, see [metav1.GetControllerOf]. namespace is the controller's: that of the object, or empty when the
-// controller's kind is cluster-scoped.
+// ControllerKind returns the kind of the controller that ref names, see [metav1.GetControllerOf]. A controlled object has the
+// key of its controller: KeyBy of this kind, the controller's namespace, and its name. The controller's namespace is that of
+// the object, or empty when the controller's kind is cluster-scoped.
 //
-// The version in ref does not matter. A reference that ControllerKind refuses is an error.
-func ControllerKey(ref metav1.OwnerReference, namespace string) (string, error) {
-	gk, err := ControllerKind(ref)
-	if err != nil {
-		return "", err
-	}
-	return Key(gk, namespace, ref.Name), nil
-}
-
-// ControllerKind returns the kind of the controller that a controller reference names. A reference that the API server would not
-// accept for a real controller is an error, so that nothing but its controller can have its key.
+// The version in ref does not matter. A reference that the API server would not accept for a real controller is an error.
 func ControllerKind(ref metav1.OwnerReference) (schema.GroupKind, error) {
 	group, err := groupOf(ref.APIVersion)
 	if err != nil {

@@ -57,26 +57,23 @@ func TestKeyBy(t *testing.T) {
 	}
 }
 
-func TestControllerKey(t *testing.T) {
+func TestControllerKind(t *testing.T) {
 	tests := map[string]struct {
-		ref       metav1.OwnerReference
-		namespace string
-		want      string
-		wantErr   string
+		ref     metav1.OwnerReference
+		want    schema.GroupKind
+		wantErr string
 	}{
-		"namespaced": {
-			ref:       metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1"},
-			namespace: "default",
-			want:      "apps/ReplicaSet/default/web-1",
+		"a group": {
+			ref:  metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1"},
+			want: schema.GroupKind{Group: "apps", Kind: "ReplicaSet"},
 		},
 		"core group": {
-			ref:       metav1.OwnerReference{APIVersion: "v1", Kind: "ReplicationController", Name: "web"},
-			namespace: "default",
-			want:      "/ReplicationController/default/web",
+			ref:  metav1.OwnerReference{APIVersion: "v1", Kind: "ReplicationController", Name: "web"},
+			want: schema.GroupKind{Kind: "ReplicationController"},
 		},
-		"cluster-scoped controller": {
+		"a group with a dot": {
 			ref:  metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "Zone", Name: "eu"},
-			want: "example.com/Zone//eu",
+			want: schema.GroupKind{Group: "example.com", Kind: "Zone"},
 		},
 		"apiVersion with three parts": {
 			ref:     metav1.OwnerReference{APIVersion: "a/b/c", Kind: "Foo", Name: "foo"},
@@ -117,9 +114,9 @@ func TestControllerKey(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := partition.ControllerKey(tt.ref, tt.namespace)
+			got, err := partition.ControllerKind(tt.ref)
 			if got != tt.want || message(err) != tt.wantErr {
-				t.Errorf("got %q, error %v, want %q, error %q", got, err, tt.want, tt.wantErr)
+				t.Errorf("got %v, error %v, want %v, error %q", got, err, tt.want, tt.wantErr)
 			}
 		})
 	}
@@ -134,23 +131,24 @@ func TestFamilyHasOneKey(t *testing.T) {
 			{APIVersion: "v1", Kind: "ConfigMap", Name: "no-controller"},
 			*metav1.NewControllerRef(owner, schema.GroupVersionKind{Group: "example.com", Version: version, Kind: "Foo"}),
 		}}
-		got, err := partition.ControllerKey(*metav1.GetControllerOf(child), child.Namespace)
-		if err != nil || got != want {
+		ref := metav1.GetControllerOf(child)
+		kind, err := partition.ControllerKind(*ref)
+		if got := partition.Key(kind, child.Namespace, ref.Name); err != nil || got != want {
 			t.Errorf("%s: got %q, error %v, want %q", version, got, err, want)
 		}
 	}
 }
 
-func FuzzControllerKey(f *testing.F) {
+func FuzzControllerKind(f *testing.F) {
 	f.Add("apps/v1", "ReplicaSet", "default", "web")
 	f.Add("v1", "Node", "", "node-1")
 	f.Add("", "", "", "")
 	f.Add("/", "/", "/", "/")
 	f.Add("a/b/c", "Foo", "default", "foo")
 	f.Fuzz(func(t *testing.T, apiVersion, kind, namespace, name string) {
-		key, err := partition.ControllerKey(metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name}, namespace)
-		if (key == "") != (err != nil) {
-			t.Fatalf("got %q and error %v", key, err)
+		got, err := partition.ControllerKind(metav1.OwnerReference{APIVersion: apiVersion, Kind: kind, Name: name})
+		if (got == schema.GroupKind{}) != (err != nil) {
+			t.Fatalf("got %v and error %v", got, err)
 		}
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), fmt.Sprintf("controller reference to %q: invalid ", name)) {
@@ -160,14 +158,15 @@ func FuzzControllerKey(f *testing.F) {
 		}
 		gv, err := schema.ParseGroupVersion(apiVersion)
 		if err != nil {
-			t.Fatalf("key %q of apiVersion %q, which is none: %v", key, apiVersion, err)
+			t.Fatalf("%v of apiVersion %q, which is none: %v", got, apiVersion, err)
 		}
-		if want := partition.Key(schema.GroupKind{Group: gv.Group, Kind: kind}, namespace, name); key != want {
-			t.Errorf("got %q, want %q", key, want)
+		if want := (schema.GroupKind{Group: gv.Group, Kind: kind}); got != want {
+			t.Errorf("got %v, want %v", got, want)
 		}
 		if strings.Contains(namespace, "/") {
 			return // which the API server rules out
 		}
+		key := partition.Key(got, namespace, name)
 		if parts := strings.Split(key, "/"); len(parts) != 4 || fmt.Sprint(parts) != fmt.Sprint([]string{gv.Group, kind, namespace, name}) {
 			t.Errorf("key %q does not fall into its parts", key)
 		}
