@@ -93,8 +93,8 @@ var flagOf = map[string]string{
 	"metrics.bindAddress":          "metrics-bind-address",
 	"metrics.profiling":            "profiling",
 	"shards.grace":                 "shard-grace",
-	"labels.auditInterval":     "audit-interval",
-	"labels.concurrentWrites":  "concurrent-writes",
+	"labels.auditInterval":         "audit-interval",
+	"labels.concurrentWrites":      "concurrent-writes",
 }
 
 // nameFlags puts the flag in front of each problem that Validate found.
