@@ -58,13 +58,6 @@ func (p *pace) paused() bool {
 	return p.resumed != nil
 }
 
-// count returns how many pauses there have been.
-func (p *pace) count() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pauses
-}
-
 // passed returns how much time has passed for the process. What it does during a pause, it might have done just before.
 func (p *pace) passed() time.Duration {
 	p.mu.Lock()

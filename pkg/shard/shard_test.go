@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,6 +93,8 @@ func TestRelease(t *testing.T) {
 		w.table(ring.Row{Name: "a", Slots: ring.AllSlots().Minus(leaving)})
 		w.delete("y")
 		time.Sleep(time.Second)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if len(c.deleted) > 0 {
 			w.Errorf("deletes: %v", c.deleted)
 		}
@@ -256,26 +259,33 @@ func TestRowOfAnotherLease(t *testing.T) {
 
 // What ends the Lease ends the work.
 func TestLeaseLost(t *testing.T) {
-	for name, lose := range map[string]func(w *world, healthy *error){
-		"deleted": func(w *world, _ *error) {
+	for name, lose := range map[string]func(w *world, unhealthy *atomic.Bool){
+		"deleted": func(w *world, _ *atomic.Bool) {
 			if err := w.client.CoordinationV1().Leases(w.namespace).Delete(w.ctx(), "a", metav1.DeleteOptions{}); err != nil {
 				w.Fatal(err)
 			}
 		},
-		"taken": func(w *world, _ *error) {
+		"taken": func(w *world, _ *atomic.Bool) {
 			l := w.lease("a")
 			l.Spec.HolderIdentity = ptr.To("another")
 			if _, err := w.client.CoordinationV1().Leases(w.namespace).Update(w.ctx(), l, metav1.UpdateOptions{}); err != nil {
 				w.Fatal(err)
 			}
 		},
-		"unhealthy": func(_ *world, healthy *error) { *healthy = errors.New("disk on fire") },
+		"unhealthy": func(_ *world, unhealthy *atomic.Bool) { unhealthy.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(w *world) {
 				obj := w.object("x")
-				var healthy error
-				c := w.controller("a", func(cfg *Config) { cfg.Healthy = func() error { return healthy } }).run().joined()
+				var unhealthy atomic.Bool
+				c := w.controller("a", func(cfg *Config) {
+					cfg.Healthy = func() error {
+						if unhealthy.Load() {
+							return errors.New("disk on fire")
+						}
+						return nil
+					}
+				}).run().joined()
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
 				w.eventually("synced", func() bool { return c.count(c.synced, "x") == 1 })
 				ctx, done, ours := c.mains.Begin(context.Background(), obj)
@@ -283,9 +293,9 @@ func TestLeaseLost(t *testing.T) {
 					w.Fatal("not ours")
 				}
 				defer done()
-				lose(w, &healthy)
+				lose(w, &unhealthy)
 				err := c.wait()
-				if !errors.Is(err, lease.ErrLost) || healthy != nil && !strings.Contains(err.Error(), "disk on fire") {
+				if !errors.Is(err, lease.ErrLost) || unhealthy.Load() && !strings.Contains(err.Error(), "disk on fire") {
 					w.Errorf("error %v", err)
 				}
 				<-ctx.Done()

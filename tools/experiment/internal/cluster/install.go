@@ -183,7 +183,7 @@ func (c *Cluster) Uninstall(namespace string) error {
 	return errors.Join(append(errs, manifests.Delete(ctx, c.Config(), c.added))...)
 }
 
-// deleteWebhooks deletes the webhook configurations of ClusterRings. The garbage collector would do so, unless it finds that
+// deleteWebhooks deletes the webhook configurations of ClusterRings and of the installation. The garbage collector would do so, unless it finds that
 // their owners have gone together with the kind.
 func (c *Cluster) deleteWebhooks(ctx context.Context) error {
 	kube, err := kubernetes.NewForConfig(c.config)
@@ -201,8 +201,14 @@ func (c *Cluster) deleteWebhooks(ctx context.Context) error {
 			errs = append(errs, client.Delete(ctx, list.Items[i].Name, metav1.DeleteOptions{}))
 		}
 	}
+	if err := client.Delete(ctx, installation, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
+
+// installation is the webhook configuration by which sharders of two installations notice each other.
+const installation = "clusterring"
 
 // deleteNamespace deletes a namespace and waits until it is gone, and with it all that was in it.
 func (c *Cluster) deleteNamespace(ctx context.Context, name string) error {
