@@ -36,6 +36,8 @@ func TestMonitoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Duration, s.LeaseDuration, s.Latency = 40*time.Second, 4*time.Second, 5*time.Millisecond
+	// So that slots are released to those that replace the lost ones within the run.
+	s.RebalanceDelay = 2 * time.Second
 	dir := filepath.Join(t.ArtifactDir(), "run")
 	run, err := trial.Run(t.Context(), trial.Config{
 		// The seed with these faults: a shard is lost, one is paused, one is killed.

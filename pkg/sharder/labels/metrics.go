@@ -52,4 +52,7 @@ func (m *Metrics) begin(ring string) {
 	for _, reason := range []string{reasonBirth, reasonChild, reasonChanged, reasonAudit, reasonLeft} {
 		m.written.WithLabelValues(ring, reason)
 	}
+	for _, kind := range kinds {
+		m.refused.WithLabelValues(ring, kind)
+	}
 }

@@ -91,6 +91,9 @@ func (o object) read(ctx context.Context, client metadata.Interface) (*metav1.Pa
 	return now, nil
 }
 
+// kinds are all that kindOf returns.
+var kinds = []string{"stripped", "forbidden", "invalid", "throttled", "timeout", "error"}
+
 // kindOf returns what kind of refusal an error is.
 func kindOf(err error) string {
 	switch {

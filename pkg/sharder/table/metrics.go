@@ -89,6 +89,7 @@ func (m *Metrics) observe(name string, t *ring.Table, p *progress, now time.Time
 	m.revision.WithLabelValues(name).Set(float64(t.Revision))
 	m.founding.WithLabelValues(name).Set(one(t.Founding))
 	m.oldest.WithLabelValues(name).Set(oldest)
+	m.releases.WithLabelValues(name) // From 0 on, so that the first release counts in a rate.
 	m.condition.DeletePartialMatch(byRing)
 	for _, c := range conditions {
 		m.condition.WithLabelValues(name, c.Type).Set(one(c.Status == metav1.ConditionTrue))

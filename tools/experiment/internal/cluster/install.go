@@ -53,9 +53,9 @@ var themes = map[string]v1alpha1.ThemeSpec{
 }
 
 // Install applies the manifests of the sharder and of the operator that are in the repository, except for what would run them
-// in the cluster, and makes some Themes. Without sharder, neither the sharder nor the ClusterRing are installed. Nothing is
-// changed in an existing control plane where others run.
-func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Installed, error) {
+// in the cluster, and makes some Themes. Without sharder, neither the sharder nor the ClusterRing are installed; with it, a
+// rebalanceDelay other than 0 replaces the ring's. Nothing is changed in an existing control plane where others run.
+func (c *Cluster) Install(ctx context.Context, repo string, sharder bool, rebalanceDelay time.Duration) (*Installed, error) {
 	leftOut := []string{"Deployment", "Service", "PodDisruptionBudget", "Kustomization", "Website", "Theme"}
 	paths := []string{filepath.Join(repo, "examples", "webhosting", "config")}
 	if sharder {
@@ -101,6 +101,12 @@ func (c *Cluster) Install(ctx context.Context, repo string, sharder bool) (*Inst
 		}
 		// A sharder that has just started waits for so long before it gives out the slots of a new ring.
 		if err := unstructured.SetNestedField(o.Object, maxLeaseDuration, "spec", "shards", "maxLeaseDuration"); err != nil {
+			return nil, err
+		}
+		if rebalanceDelay == 0 {
+			continue
+		}
+		if err := unstructured.SetNestedField(o.Object, rebalanceDelay.String(), "spec", "rebalanceDelay"); err != nil {
 			return nil, err
 		}
 	}
@@ -183,8 +189,8 @@ func (c *Cluster) Uninstall(namespace string) error {
 	return errors.Join(append(errs, manifests.Delete(ctx, c.Config(), c.added))...)
 }
 
-// deleteWebhooks deletes the webhook configurations of ClusterRings and of the installation. The garbage collector would do so, unless it finds that
-// their owners have gone together with the kind.
+// deleteWebhooks deletes the webhook configurations of ClusterRings, and that of the installation, which nothing owns. The
+// garbage collector would delete the others, unless it finds that their owners have gone together with the kind.
 func (c *Cluster) deleteWebhooks(ctx context.Context) error {
 	kube, err := kubernetes.NewForConfig(c.config)
 	if err != nil {

@@ -16,7 +16,7 @@ const runFile = "run.json"
 type Run struct {
 	ID       string `json:"id"`
 	Scenario string `json:"scenario"`
-	Setup    string `json:"setup"` // of the operator: ring, internal, singleton
+	Setup    string `json:"setup"` // of the operator: ring, singleton
 
 	Instances  int     `json:"instances"`         // of the operator, in the beginning
 	Workers    int     `json:"workers,omitempty"` // of each instance

@@ -50,6 +50,8 @@ type Scenario struct {
 	Duration, Latency time.Duration
 	// LeaseDuration is that of the shards; 0 leaves it to the operator.
 	LeaseDuration time.Duration
+	// RebalanceDelay is that of the ring; 0 leaves it to the ring.
+	RebalanceDelay time.Duration
 	// ToTheLimit means that the run is to find the load at which the objectives of the controller break. That they do
 	// is no failure, and ends the load.
 	ToTheLimit bool

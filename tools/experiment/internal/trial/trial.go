@@ -110,7 +110,7 @@ func (t *trial) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.installed, err = t.cluster.Install(ctx, t.cfg.Repo, t.cfg.Setup == scenario.Ring); err != nil {
+	if t.installed, err = t.cluster.Install(ctx, t.cfg.Repo, t.cfg.Setup == scenario.Ring, t.cfg.Scenario.RebalanceDelay); err != nil {
 		return err
 	}
 	if t.fleet, err = fleet.New(fleet.Config{
