@@ -34,7 +34,7 @@ const (
 var errOtherInstallation = errors.New("another installation of the sharder works in this cluster")
 
 // installation keeps two installations of the sharder from writing against each other. The one that works names its Lease in
-// a cluster-scoped object. Another one may replace the name once nobody can be leading under that Lease any more; both
+// a cluster-scoped object, which goes together with the namespace of that Lease. Another one may replace the name once nobody can be leading under that Lease any more; both
 // writes are by compare-and-swap. It is made for one term.
 type installation struct {
 	client   kubernetes.Interface // fenced
@@ -101,9 +101,10 @@ func (i *installation) claim(ctx context.Context, seen *silence) (other string, 
 	configurations := i.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 	have, err := configurations.Get(ctx, installationName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		_, err = configurations.Create(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{
-			Name: installationName, Annotations: map[string]string{annotationInstallation: i.lease},
-		}}, metav1.CreateOptions{})
+		mark := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: installationName}}
+		if err = i.mark(ctx, mark); err == nil {
+			_, err = configurations.Create(ctx, mark, metav1.CreateOptions{})
+		}
 		if err != nil {
 			return "", fmt.Errorf("claim the cluster: %w", err)
 		}
@@ -119,12 +120,27 @@ func (i *installation) claim(ctx context.Context, seen *silence) (other string, 
 	if !i.over(ctx, other, seen) {
 		return other, nil
 	}
-	metav1.SetMetaDataAnnotation(&have.ObjectMeta, annotationInstallation, i.lease)
-	if _, err := configurations.Update(ctx, have, metav1.UpdateOptions{}); err != nil {
+	if err = i.mark(ctx, have); err == nil {
+		_, err = configurations.Update(ctx, have, metav1.UpdateOptions{})
+	}
+	if err != nil {
 		return "", fmt.Errorf("claim the cluster from %.100q: %w", other, err)
 	}
 	klog.FromContext(ctx).Info("The other installation of the sharder does not work any more: this one does", "otherLease", other)
 	return "", nil
+}
+
+// mark names this installation, and its namespace as the owner.
+func (i *installation) mark(ctx context.Context, c *admissionregistrationv1.MutatingWebhookConfiguration) error {
+	name, _, _ := strings.Cut(i.lease, "/")
+	namespace, err := i.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	metav1.SetMetaDataAnnotation(&c.ObjectMeta, annotationInstallation, i.lease)
+	c.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(namespace, corev1.SchemeGroupVersion.WithKind("Namespace"))}
+	c.OwnerReferences[0].BlockOwnerDeletion = nil // It would ask for more rights.
+	return nil
 }
 
 // over reports whether nobody can be leading under the Lease of another installation.

@@ -155,6 +155,13 @@ func TestTwoInstallations(t *testing.T) {
 	f.leader(second)
 	f.join("two")
 	f.shares(map[string]int{"one": 512, "two": 512})
+	mark, err := f.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), installationName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(mark.OwnerReferences) != 1 || mark.OwnerReferences[0].Name != other {
+		t.Errorf("the mark is owned by %v, not by the namespace %s, so it stays after the installation", mark.OwnerReferences, other)
+	}
 }
 
 // TestPermissions: a ring over a resource that nobody granted says what to add, and has no webhook for it.
