@@ -27,7 +27,8 @@ import (
 //
 // ShardsSpec says which Leases are shards of the ring.
 type ShardsSpecApplyConfiguration struct {
-	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It cannot be changed.
+	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It is required, and cannot
+	// be changed.
 	Namespace *string `json:"namespace,omitempty"`
 	// MaxLeaseDuration is the longest leaseDurationSeconds with which a Lease counts. Whenever the sharder finds a Lease
 	// gone that it did not delete itself, it waits for so long, and a grace, before it gives the slots to others. Default: 60s.

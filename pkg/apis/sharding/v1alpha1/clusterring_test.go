@@ -42,6 +42,9 @@ func controlled(group, resource string) sharding.GroupResource {
 	return sharding.GroupResource{Group: group, Resource: resource}
 }
 
+// shards is what every ring has to say.
+var shards = sharding.ShardsSpec{Namespace: "shards"}
+
 // causes returns what the API server has against an object, "field: message" each.
 func causes(t *testing.T, err error) (causes []string) {
 	t.Helper()
@@ -116,6 +119,7 @@ func TestAccepted(t *testing.T) {
 			if ring.Name == "" {
 				ring.Name = testenv.Name(t)
 			}
+			ring.Spec.Shards.Namespace = cmp.Or(ring.Spec.Shards.Namespace, shards.Namespace)
 			created, err := rings.Create(t.Context(), &ring, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			if err != nil {
 				t.Fatal(err)
@@ -228,7 +232,7 @@ func TestRefused(t *testing.T) {
 			}
 			_, err := rings.Create(t.Context(), &sharding.ClusterRing{
 				ObjectMeta: metav1.ObjectMeta{Name: c.name},
-				Spec:       sharding.ClusterRingSpec{Resources: c.spec, NamespaceSelector: c.selector},
+				Spec:       sharding.ClusterRingSpec{Resources: c.spec, NamespaceSelector: c.selector, Shards: shards},
 			}, metav1.CreateOptions{})
 			got := causes(t, err)
 			if diff := gocmp.Diff(c.want, got, cmpopts.SortSlices(strings.Compare)); diff != "" {
@@ -245,7 +249,8 @@ func TestApplyStatus(t *testing.T) {
 	force := metav1.ApplyOptions{FieldManager: "test", Force: true}
 
 	applied, err := rings.Apply(ctx, v1alpha1.ClusterRing(name).WithSpec(v1alpha1.ClusterRingSpec().WithResources(
-		v1alpha1.RingResource().WithResource("pods").WithGroup(""))), force)
+		v1alpha1.RingResource().WithResource("pods").WithGroup("")).
+		WithShards(v1alpha1.ShardsSpec().WithNamespace(shards.Namespace))), force)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	noNamespace  = "spec.shards.namespace: Required value: name the one namespace in which the shards have their Leases"
 	badNamespace = "must be the name of the one namespace in which the shards have their Leases: lower case letters, digits and dashes, with a letter or digit at both ends"
 	badDelay     = "must be a duration between 0s and 1h, for example 10s"
 	badDuration  = "must be a duration between 1s and 1h, for example 60s"
@@ -29,13 +30,20 @@ func TestRefusedFields(t *testing.T) {
 		return []string{fmt.Sprintf("spec.%s: Invalid value: %q: %s", field, value, message)}
 	}
 	namespace := func(value string) string { return fmt.Sprintf(`"shards":{"namespace":%q}`, value) }
-	duration := func(value string) string { return fmt.Sprintf(`"shards":{"maxLeaseDuration":%q}`, value) }
-	delay := func(value string) string { return fmt.Sprintf(`"rebalanceDelay":%q`, value) }
+	duration := func(value string) string {
+		return fmt.Sprintf(`"shards":{"namespace":"shards","maxLeaseDuration":%q}`, value)
+	}
+	delay := func(value string) string {
+		return fmt.Sprintf(`"shards":{"namespace":"shards"},"rebalanceDelay":%q`, value)
+	}
 
 	for name, c := range map[string]struct {
 		spec string
 		want []string
 	}{
+		"no shards":    {`"partitionBy":"Object"`, []string{noNamespace}},
+		"no namespace": {`"shards":{"maxLeaseDuration":"60s"}`, []string{noNamespace}},
+
 		"namespace too long": {namespace(strings.Repeat("n", 64)), []string{
 			"spec.shards.namespace: Too long: may not be more than 63 bytes",
 		}},
@@ -63,10 +71,10 @@ func TestRefusedFields(t *testing.T) {
 		"delay in days":      {delay("1d"), invalid("rebalanceDelay", "1d", badDelay)},
 		"delay of all units": {delay(strings.Repeat("1s", 50)), []string{"spec.rebalanceDelay: Too long: may not be more than 64 bytes"}},
 
-		"partitioned by nothing": {`"partitionBy":""`, []string{
+		"partitioned by nothing": {`"shards":{"namespace":"shards"},"partitionBy":""`, []string{
 			`spec.partitionBy: Unsupported value: "": supported values: "Object", "Namespace"`,
 		}},
-		"partitioned by what there is not": {`"partitionBy":"Label"`, []string{
+		"partitioned by what there is not": {`"shards":{"namespace":"shards"},"partitionBy":"Label"`, []string{
 			`spec.partitionBy: Unsupported value: "Label": supported values: "Object", "Namespace"`,
 		}},
 	} {
@@ -94,7 +102,6 @@ func TestImmutable(t *testing.T) {
 	rings := client(t).ShardingV1alpha1().ClusterRings()
 	const (
 		namespace = `spec.shards.namespace: Invalid value: cannot be changed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again`
-		removed   = `spec: Invalid value: shards.namespace cannot be removed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again`
 		partition = `spec.partitionBy: Invalid value: cannot be changed, because shards would disagree about the slot of an object: delete the ring, stop its shards, and create it again`
 	)
 	for name, c := range map[string]struct {
@@ -104,9 +111,8 @@ func TestImmutable(t *testing.T) {
 		want        []string
 	}{
 		"another namespace":            {"a", "", `{"shards":{"namespace":"b"}}`, []string{namespace}},
-		"no namespace any more":        {"a", "", `{"shards":{"namespace":null}}`, []string{removed}},
-		"no shards any more":           {"a", "", `{"shards":null}`, []string{removed}},
-		"the first namespace":          {"", "", `{"shards":{"namespace":"b"}}`, nil},
+		"no namespace any more":        {"a", "", `{"shards":{"namespace":null}}`, []string{noNamespace}},
+		"no shards any more":           {"a", "", `{"shards":null}`, []string{noNamespace}},
 		"the same namespace":           {"a", "", `{"shards":{"namespace":"a","maxLeaseDuration":"30s"},"rebalanceDelay":"1s"}`, nil},
 		"by namespace instead":         {"a", "", `{"partitionBy":"Namespace"}`, []string{partition}},
 		"by object instead":            {"a", sharding.PartitionByNamespace, `{"partitionBy":"Object"}`, []string{partition}},

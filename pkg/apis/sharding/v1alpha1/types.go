@@ -35,7 +35,7 @@ type ClusterRing struct {
 // ClusterRingSpec says what is sharded.
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.resource == main.resource && other.group == main.group))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.resource == controlled.resource && other.group == controlled.group)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.shards) || !has(oldSelf.shards.namespace) || has(self.shards) && has(self.shards.namespace)",message="shards.namespace cannot be removed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again"
+// +kubebuilder:validation:XValidation:rule="has(self.shards) && has(self.shards.namespace)",message="name the one namespace in which the shards have their Leases",reason=FieldValueRequired,fieldPath=".shards.namespace"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -87,7 +87,8 @@ const (
 
 // ShardsSpec says which Leases are shards of the ring.
 type ShardsSpec struct {
-	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It cannot be changed.
+	// Namespace is the only namespace in which Leases with the label of the ring are its shards. It is required, and cannot
+	// be changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be the name of the one namespace in which the shards have their Leases: lower case letters, digits and dashes, with a letter or digit at both ends"
