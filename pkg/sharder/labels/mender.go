@@ -211,9 +211,6 @@ func (m *mender) note(ctx context.Context, o object, todo task, w wanted, write 
 	if opened {
 		m.ring.schedule.request(o.namespace, 0)
 	}
-	if err == nil && write && todo.reason == reasonBirth {
-		m.ring.schedule.request("", missedDelay) // Admission may have missed children, too.
-	}
 }
 
 // settle waits until each task has been attempted at least once, but not for longer than timeout without any attempt.

@@ -136,6 +136,7 @@ func (r *runner) birth(ctx context.Context, resource resources.Resource, event w
 			r.cfg.Born(r.rule.Ring)
 		}
 		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
+		r.schedule.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.
 	}
 }
 

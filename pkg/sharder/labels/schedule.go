@@ -10,6 +10,7 @@ const (
 	missedDelay = 5 * time.Second
 	// maxNamespaces is how many namespaces wait for an audit of their own. If there are more, all are audited.
 	maxNamespaces = 64
+	never         = 100 * 365 * 24 * time.Hour
 )
 
 // schedule says when audits are due: of everything from time to time, and early on request.
@@ -52,7 +53,7 @@ func (s *schedule) take(now time.Time) (namespaces []string, after time.Duration
 	defer s.mu.Unlock()
 	if !now.Before(s.all) {
 		clear(s.namespaces)
-		s.all = now.Add(time.Hour) // until done is called
+		s.all = now.Add(never) // until done is called
 		return []string{""}, 0
 	}
 	for namespace := range s.namespaces {
@@ -67,5 +68,10 @@ func (s *schedule) done(now time.Time, took, interval time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.earliest = now.Add(max(10*took, time.Second))
-	s.all = now.Add(interval)
+	if s.all.Before(s.earliest) { // It was asked for during the audit, which may have been past what it is about.
+		s.all = s.earliest
+	}
+	if next := now.Add(interval); next.Before(s.all) {
+		s.all = next
+	}
 }
