@@ -116,7 +116,7 @@ func TestLabel(t *testing.T) {
 		"grandchild of an owner without label":  {resource: replicaSets, namespace: "ns", metadata: owned(controllerRef("apps/v1", "Deployment", "unlabelled")), result: resultUnowned},
 		"invalid apiVersion in the controller reference": {
 			resource: deployments, namespace: "ns", result: resultInvalid, metadata: owned(controllerRef("a/b/c", "Foo", "a")),
-			warning: `ClusterRing "r": the object gets no slot: controller reference: unexpected GroupVersion string: a/b/c`,
+			warning: `ClusterRing "r": the object gets no slot: controller reference to "a": invalid apiVersion "a/b/c"`,
 		},
 		"controller reference without a name": {
 			resource: deployments, namespace: "ns", result: resultInvalid, metadata: owned(controllerRef("example.com/v1", "Foo", "")),
