@@ -70,6 +70,13 @@ func (m *metrics) released(took time.Duration) {
 	}
 }
 
+// of shows the counter of a main resource from 0 on.
+func (m *metrics) of(kind string) {
+	if m.misplacedObject != nil {
+		m.misplacedObject.WithLabelValues(kind)
+	}
+}
+
 func (m *metrics) misplaced(kind string) {
 	if m.misplacedObject != nil {
 		m.misplacedObject.WithLabelValues(kind).Inc()

@@ -63,6 +63,9 @@ func (s *Shard) resource(gvk schema.GroupVersionKind, main bool) *Resource {
 		return s.resources[r.kind]
 	}
 	s.resources[r.kind] = r
+	if main {
+		s.metrics.of(r.kind.String())
+	}
 	return r
 }
 
