@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -42,7 +43,7 @@ type Config struct {
 	Board *findings.Board
 	// Born is called with the ring of each main object that was created lately, under a name of its own, and has no label:
 	// admission should have labelled it. Optional.
-	Born func(ring string)
+	Born func(ring string, object types.UID)
 	// Metrics is required.
 	Metrics *Metrics
 	// Delay is how long a birth is left to the leader by a Controller without Lead, 1 s by default.
@@ -89,7 +90,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg.Writers = 8
 	}
 	if cfg.Born == nil {
-		cfg.Born = func(string) {}
+		cfg.Born = func(string, types.UID) {}
 	}
 	return &Controller{
 		cfg: cfg, lister: stream.NewLister(cfg.Metadata), changed: make(chan struct{}, 1),

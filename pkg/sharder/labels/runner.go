@@ -133,7 +133,7 @@ func (r *runner) birth(ctx context.Context, resource resources.Resource, event w
 		}
 		// A label that was taken away shows here, too. Such an object is older, as far as clocks agree.
 		if o.GenerateName == "" && time.Since(o.CreationTimestamp.Time).Abs() < recent {
-			r.cfg.Born(r.rule.Ring)
+			r.cfg.Born(r.rule.Ring, o.UID)
 		}
 		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
 		r.schedule.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.

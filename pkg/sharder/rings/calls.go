@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
 
@@ -26,7 +27,8 @@ type Calls struct {
 
 // births are those that admission missed since it was last called.
 type births struct {
-	missed int
+	// missed has up to missedBirths of them. One may come to have no label more than once.
+	missed map[types.UID]bool
 	last   time.Time
 }
 
@@ -45,7 +47,7 @@ func (c *Calls) Called(ring string) {
 }
 
 // Missed says that an object of the ring, which admission should have labelled, was born without a label.
-func (c *Calls) Missed(ring string) {
+func (c *Calls) Missed(ring string, object types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rings == nil {
@@ -53,10 +55,12 @@ func (c *Calls) Missed(ring string) {
 	}
 	b := c.rings[ring]
 	if b == nil {
-		b = &births{}
+		b = &births{missed: map[types.UID]bool{}}
 		c.rings[ring] = b
 	}
-	b.missed++
+	if len(b.missed) < missedBirths {
+		b.missed[object] = true
+	}
 	b.last = c.now()
 }
 
@@ -68,5 +72,5 @@ func (c *Calls) silent(ring string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.rings[ring]
-	return b != nil && b.missed >= missedBirths && c.now().Sub(b.last) < missedFor
+	return b != nil && len(b.missed) >= missedBirths && c.now().Sub(b.last) < missedFor
 }

@@ -1,11 +1,13 @@
 package rings
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func configurationWith(webhooks ...string) *admissionregistrationv1.MutatingWebhookConfiguration {
@@ -68,9 +70,11 @@ func TestGuardWaitsForItsOwnWrite(t *testing.T) {
 func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c Calls
+		objects := 0
 		miss := func(n int) {
 			for range n {
-				c.Missed("r")
+				objects++
+				c.Missed("r", types.UID(fmt.Sprint(objects)))
 			}
 		}
 		if miss(missedBirths - 1); c.silent("r") {
@@ -91,6 +95,11 @@ func TestCalls(t *testing.T) {
 		}
 		if miss(missedBirths - 1); c.silent("r") {
 			t.Error("births before the call count")
+		}
+		for range missedBirths {
+			if c.Missed("other", "1"); c.silent("other") {
+				t.Error("one object that loses its label again and again counts as many births")
+			}
 		}
 	})
 }
