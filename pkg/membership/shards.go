@@ -27,6 +27,8 @@ type Shard struct {
 	State State
 	// Weight sets the share of the slots. It is at least 1.
 	Weight int
+	// Problem is why the shard could not work when it last gave its Lease up, for people; it has not renewed it since.
+	Problem string
 	// Holds is the shard's word in its Lease.
 	Holds ring.Holds
 	// Lease is the Lease as it was passed to Shards. It must not be changed.
@@ -77,6 +79,7 @@ func (r Rules) Shards(leases []*coordinationv1.Lease) (shards []Shard, ignored [
 			Member: Held(lease) && instantOf(lease.Spec.RenewTime).set && r.Proofs != nil && r.Proofs(lease),
 			Marked: state == StateExpired || state == StateUncertain,
 			State:  state, Weight: weight, Holds: holds, Lease: lease,
+			Problem: lease.Annotations[wire.AnnotationProblem],
 		})
 	}
 	slices.SortFunc(shards, func(a, b Shard) int { return cmp.Compare(a.Name, b.Name) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -45,6 +46,7 @@ type informer interface {
 	cache.SharedIndexInformer
 	Set(slots ring.Slots)
 	Wait(ctx context.Context, slots ring.Slots) error
+	Trouble() (since time.Time, err error)
 }
 
 // Resource names a main resource of the ring, whose objects have slots of their own. It is called once for each, before Run.

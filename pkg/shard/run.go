@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/clusterring/clusterring/pkg/shard/lease"
 )
 
 const (
@@ -16,6 +19,9 @@ const (
 	probeHead = 2 * time.Second
 	// unfinishedAfter is when the log tells that the end of work is waited for.
 	unfinishedAfter = time.Second
+	// maxTroubles is how many durations of its Lease a shard goes on for that cannot read what is new, while others may be able
+	// to. In one, the API server can have been started again.
+	maxTroubles = 4
 )
 
 // Run waits for the shard's Lease, calls run, and releases the Lease after run has returned and all work has ended. See
@@ -121,7 +127,8 @@ func (s *Shard) probe(ctx context.Context) {
 	for _, r := range s.resources {
 		probing.Go(func() {
 			for delay := backoff(2 * time.Second); ctx.Err() == nil; {
-				attempt, cancel := context.WithTimeout(ctx, ringTimeout)
+				// It must fail before the Lease is lost, to be told then.
+				attempt, cancel := context.WithTimeout(ctx, min(ringTimeout, s.leaseDuration()/3))
 				err := r.probe(attempt)
 				cancel()
 				if err == nil {
@@ -152,8 +159,21 @@ func (s *Shard) healthy() error {
 	s.mu.Lock()
 	unproved := s.unproved
 	s.mu.Unlock()
-	if unproved != nil || s.cfg.Healthy == nil {
+	if unproved != nil {
 		return unproved
 	}
+	for _, r := range s.resources {
+		if since, err := r.informer.Trouble(); !since.IsZero() && time.Since(since) > maxTroubles*s.leaseDuration() {
+			return fmt.Errorf("cannot list and watch %s since %s, others may be able to: %w", r.kind, since.Format(time.RFC3339), err)
+		}
+	}
+	if s.cfg.Healthy == nil {
+		return nil
+	}
 	return s.cfg.Healthy()
+}
+
+// leaseDuration returns how long the Lease lasts.
+func (s *Shard) leaseDuration() time.Duration {
+	return cmp.Or(s.cfg.LeaseDuration, lease.DefaultDuration)
 }

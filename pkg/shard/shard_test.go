@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -423,4 +424,44 @@ func TestPartitionByChanges(t *testing.T) {
 			w.Errorf("error %v", err)
 		}
 	})
+}
+
+// A shard whose lists and watches get no answers, or are forbidden, loses its Lease within a bound (case 24). What the API server
+// answers to everybody is no reason to (case 14).
+func TestCutOff(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fault error
+		lost  bool
+	}{
+		"no answer": {errors.New("connection refused"), true},
+		"forbidden": {apierrors.NewForbidden(corev1.Resource("secrets"), "", errors.New("no role")), true},
+		"broken":    {apierrors.NewInternalError(errors.New("conversion webhook failed")), false},
+		"busy":      {apierrors.NewTooManyRequests("storage is initializing", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(w *world) {
+				c := w.controller("a")
+				c.run().joined()
+				w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
+				w.eventually("open", func() bool { return c.mains.Synced(w.namespace, "x") })
+				c.faults.set(func(req *http.Request) error {
+					if strings.Contains(req.URL.Path, "/secrets") {
+						return tc.fault
+					}
+					return nil
+				}, nil)
+				// The open watch works until its end, after ten minutes at most.
+				select {
+				case err := <-c.result:
+					if c.result <- err; !tc.lost || !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), "cannot list and watch Secret since") {
+						w.Errorf("the shard has ended: %v", err)
+					}
+				case <-time.After(10*time.Minute + 4*15*time.Second + 20*time.Second):
+					if tc.lost {
+						w.Error("the shard goes on")
+					}
+				}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -65,3 +66,4 @@ type standaloneAdapter struct{ cache.SharedIndexInformer }
 
 func (standaloneAdapter) Set(ring.Slots)                         {}
 func (standaloneAdapter) Wait(context.Context, ring.Slots) error { return nil }
+func (standaloneAdapter) Trouble() (time.Time, error)            { return time.Time{}, nil }

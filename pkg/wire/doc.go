@@ -7,6 +7,7 @@
 //	Lease    label       sharding.clusterring.dev/state: "<state>"                    what the sharder takes the shard for
 //	Lease    annotation  sharding.clusterring.dev/holds: "<revision> <slots>"         what the shard may be working on
 //	Lease    annotation  sharding.clusterring.dev/weight: "<1..1048576>"              the shard's share in proportion to others
+//	Lease    annotation  sharding.clusterring.dev/problem: "<text>"                   why the shard gave the Lease up, if it could not work
 //
 // The table is in the status of the ClusterRing, see the package v1alpha1 of the API.
 package wire

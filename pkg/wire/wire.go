@@ -18,6 +18,8 @@ const (
 	AnnotationHolds = sharding.GroupName + "/holds"
 	// AnnotationWeight is on the Lease of a shard that wants more or less than others.
 	AnnotationWeight = sharding.GroupName + "/weight"
+	// AnnotationProblem is on the Lease of a shard that has given it up because it could not work, and says why, for people.
+	AnnotationProblem = sharding.GroupName + "/problem"
 
 	slotLabelPrefix = "slot." + sharding.GroupName + "/"
 )

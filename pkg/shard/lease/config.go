@@ -37,6 +37,9 @@ type Config struct {
 	// Healthy reports why the process cannot do its work, or nil. While it returns an error, the Lease is not renewed: it
 	// is lost after RenewDeadline, and others take over. It must not block. Optional.
 	Healthy func() error
+	// Problem is the annotation that says what Healthy last returned, in a Lease that is released because of that. The next
+	// renewal removes it. Optional.
+	Problem string
 	// Requests is called with the context of each request that may change something and that the fence lets pass. The func
 	// that it returns is called once: with the zero time when the request has been answered, or was not sent at all;
 	// else, when there will be no answer, with the time until which it may still be executed. Optional.

@@ -262,6 +262,9 @@ func (l *lock) setMetadata(lease *coordinationv1.Lease) map[string]string {
 	for key, value := range l.lease.cfg.Labels {
 		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
 	}
+	if l.held { // and not only acquired
+		delete(lease.Annotations, l.lease.cfg.Problem)
+	}
 	if l.lease.cfg.Annotations == nil {
 		return nil
 	}
@@ -337,6 +340,9 @@ func (l *lock) release(ctx context.Context) {
 			}
 			lease.Spec.HolderIdentity = ptr.To("")
 			lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
+			if l.unhealthy != nil && l.lease.cfg.Problem != "" {
+				metav1.SetMetaDataAnnotation(&lease.ObjectMeta, l.lease.cfg.Problem, fmt.Sprintf("%.500s", l.unhealthy))
+			}
 			_, err = l.client.Update(ctx, lease, metav1.UpdateOptions{})
 		}
 		switch {

@@ -31,6 +31,8 @@ const (
 	requestTimeout = 5 * time.Second
 	// unusedDelay is how long a Lease without a row is kept after it could be deleted.
 	unusedDelay = time.Minute
+	// problemDelay is how long one is kept that says why its shard could not work. A kubelet tries again within five minutes.
+	problemDelay = 6 * time.Minute
 	// lookInterval is the time between two looks at a Lease that is there but not in the informer.
 	lookInterval = 2 * time.Second
 	// keepFates is how long the fate of a Lease is remembered that no row names any more.

@@ -3,6 +3,7 @@ package leases
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -45,7 +46,11 @@ func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v v
 		return v
 	}
 	d := min(membership.Duration(lease), r.MaxLeaseDuration)
-	unused := since.Add(d + membership.Grace(d, c.cfg.Grace) + unusedDelay)
+	delay := unusedDelay
+	if lease.Annotations[wire.AnnotationProblem] != "" {
+		delay = problemDelay
+	}
+	unused := since.Add(d + membership.Grace(d, c.cfg.Grace) + delay)
 	if v.delete = !now.Before(unused); !v.delete {
 		v.next = unused
 	}
@@ -109,6 +114,9 @@ func (c *Controller) delete(ctx context.Context, r *snapshot.Ring, live *coordin
 		"holder", ptr.Deref(live.Spec.HolderIdentity, ""), "duration", membership.Duration(live), "slots", row.Slots.Len())
 	if c.cfg.Recorder != nil && v.needed {
 		event, text := corev1.EventTypeNormal, "Shard %s released its Lease; its %d slots go to others."
+		if problem := live.Annotations[wire.AnnotationProblem]; problem != "" {
+			event, text = corev1.EventTypeWarning, text+" It could not work: "+strings.ReplaceAll(fmt.Sprintf("%.500s", problem), "%", "%%")
+		}
 		if reason == "died" {
 			event, text = corev1.EventTypeWarning, "Shard %s did not renew its Lease in time; its %d slots go to others."
 		}

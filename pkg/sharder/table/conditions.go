@@ -15,7 +15,8 @@ import (
 
 // The types of the conditions that this controller finds out about. All conditions are True when there is nothing to do.
 const (
-	// ConditionShardsAvailable says that there is a shard that has slots, or may have some.
+	// ConditionShardsAvailable says that there is a shard that has slots, or may have some, and that all shards that hold
+	// their Leases renew them.
 	ConditionShardsAvailable = "ShardsAvailable"
 	// ConditionLeasesAccepted says that every Lease with the ring's label in the ring's namespace is a shard.
 	ConditionLeasesAccepted = "LeasesAccepted"
@@ -72,6 +73,9 @@ func shardsFinding(r *snapshot.Ring, v view) findings.Finding {
 	switch {
 	case r.ShardNamespace == "":
 		f.Reason, f.Message = "NoNamespace", "The ring does not name the namespace of its shards, so it has none: set spec.shards.namespace."
+	case available(v) > 0 && len(unhealthy(r)) > 0:
+		f.Reason = "ShardUnhealthy"
+		f.Message = "Others work, and some shards do not, so they get no slots, and lose what they have: " + list(unhealthy(r)) + "."
 	case available(v) > 0:
 		// No numbers: they are in the status, and each change would be a new message.
 		f.OK, f.Reason, f.Message = true, "ShardsHeld", "There are shards that hold their Leases."
@@ -82,6 +86,19 @@ func shardsFinding(r *snapshot.Ring, v view) findings.Finding {
 		f.Message = "There is no Lease of a shard in the namespace " + r.ShardNamespace + ". Start the controller there with this ring's name. Its Leases: " + look
 	}
 	return f
+}
+
+// unhealthy returns the shards that do not renew their Leases, and why.
+func unhealthy(r *snapshot.Ring) (out []string) {
+	for _, s := range r.Shards {
+		switch {
+		case s.Problem != "":
+			out = append(out, s.Name+" gave up its Lease: "+cut(s.Problem, 500))
+		case s.Holder != "" && s.Marked:
+			out = append(out, s.Name+" does not renew its Lease")
+		}
+	}
+	return out
 }
 
 // most is how many things of a kind a message names.

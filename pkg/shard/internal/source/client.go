@@ -32,7 +32,8 @@ type Client[L runtime.Object] interface {
 const (
 	// minWatchTimeout is client-go's: watches end after this time to twice of it.
 	minWatchTimeout = 5 * time.Minute
-	// readTimeout bounds a read by stream, and idleTimeout the time in which nothing comes. The read then lists.
+	// readTimeout bounds a read by stream, and idleTimeout the time in which nothing comes. The read then lists. It also
+	// bounds a page of that.
 	readTimeout, idleTimeout = time.Minute, 10 * time.Second
 	// maxErrorLength keeps selectors of a thousand slots out of logs.
 	maxErrorLength = 300
@@ -96,7 +97,11 @@ func (c client) read(ctx context.Context, slots ring.Slots) ([]runtime.Object, s
 		}
 		klog.FromContext(ctx).V(4).Info("Cannot stream the present state, listing", "err", err)
 	}
-	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return c.list(ctx, o) })
+	p := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		ctx, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		return c.list(ctx, o)
+	})
 	list, _, err := p.ListWithAlloc(ctx, c.options(slots))
 	if err != nil {
 		return nil, "", short(err)

@@ -43,6 +43,8 @@ type source struct {
 	stands  map[runtime.Object]any // on their way to the queue: objects that stand for something else
 	changed chan struct{}          // closed, and replaced, when synced grows
 	err     error                  // of the last read, if it failed
+
+	reading, watching trouble
 }
 
 // A mark follows the objects of slots through the queue. When it arrives, the store has them.
@@ -126,6 +128,13 @@ func (s *source) noteRead(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
+	s.reading.note(err)
+}
+
+func (s *source) noteWatch(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watching.note(err)
 }
 
 // markFor returns a mark for slots that the feed has shown: those of them that were not lost in the meantime.

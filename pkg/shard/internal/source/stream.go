@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -17,6 +18,13 @@ import (
 // healthy is the age at which a watch without events is taken for one that works.
 const healthy = time.Second
 
+const (
+	// openTimeout is how long the API server may take to begin its answer to a watch.
+	openTimeout = 30 * time.Second
+	// maxWatch is how long a watch may last: the API server ends it before, or does not any more.
+	maxWatch = 2*minWatchTimeout + openTimeout
+)
+
 // A stream is a watch that somebody opens, and forwards.
 type stream struct {
 	slots  ring.Slots
@@ -32,27 +40,33 @@ func (f *feed) open(ctx context.Context) {
 	if f.unordered {
 		version = f.listed
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, maxWatch+f.opening.delay)
 	s := &stream{slots: f.state.owned, events: make(chan watch.Event), cancel: cancel}
 	f.stream = s
-	client, delay := f.source.client, f.opening.delay
+	source, client, delay := f.source, f.source.client, f.opening.delay
 	f.tasks.Go(func() {
 		defer close(s.events)
 		defer cancel()
 		if s.err = sleep(ctx, delay); s.err != nil {
 			return
 		}
+		unanswered := time.AfterFunc(openTimeout, cancel)
 		w, err := client.watch(ctx, s.slots, version)
+		unanswered.Stop()
 		if err != nil {
 			s.err = err
 			return
 		}
 		defer w.Stop()
 		s.opened = time.Now()
+		works := time.NewTimer(healthy)
+		defer works.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
+			case <-works.C:
+				source.noteWatch(nil)
 			case event, ok := <-w.ResultChan():
 				if !ok {
 					return
@@ -61,6 +75,7 @@ func (f *feed) open(ctx context.Context) {
 					s.err = short(apierrors.FromObject(event.Object))
 					return
 				}
+				source.noteWatch(nil)
 				select {
 				case s.events <- event:
 				case <-ctx.Done():
@@ -89,6 +104,8 @@ func (f *feed) ended(ctx context.Context) {
 	}
 	if !s.opened.IsZero() && time.Since(s.opened) >= healthy {
 		f.opening = retry{}
+	} else {
+		f.source.noteWatch(cmp.Or(s.err, errEnded))
 	}
 	f.opening.failed()
 	log := klog.FromContext(ctx).V(4)
