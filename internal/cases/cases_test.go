@@ -73,8 +73,10 @@ func TestMovesDeleteNothing(t *testing.T) {
 	}
 }
 
-func (w *world) slot(name string) int {
-	return ring.Slot(partition.Key(owners.GroupKind(), w.namespace, name))
+func (w *world) slot(name string) int { return w.slotIn(w.namespace, name) }
+
+func (w *world) slotIn(namespace, name string) int {
+	return ring.Slot(partition.Key(owners.GroupKind(), namespace, name))
 }
 
 // TestTurnedOn (case 11): owners with children exist before the ring does. No shard takes an owner for one without a child.

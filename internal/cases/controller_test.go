@@ -12,9 +12,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
@@ -30,6 +34,12 @@ var (
 	children = corev1.SchemeGroupVersion.WithKind("Secret")
 )
 
+// widget is a resource of another controller of the same process.
+var (
+	widget     = schema.GroupVersionResource{Group: "cases.clusterring.dev", Version: "v2", Resource: "widgets"}
+	widgetKind = widget.GroupVersion().WithKind("Widget")
+)
+
 func ownersAndChildren() v1alpha1.RingResource {
 	return v1alpha1.RingResource{
 		GroupResource:       v1alpha1.GroupResource{Resource: "configmaps"},
@@ -40,16 +50,19 @@ func ownersAndChildren() v1alpha1.RingResource {
 // A controller is a shard in this process.
 type controller struct {
 	*world
-	name    string
-	stop    context.CancelFunc
-	done    chan error
-	dead    atomic.Bool // its requests fail
-	client  kubernetes.Interface
-	owners  *shard.Resource
-	configs corelisters.ConfigMapLister
-	secrets corelisters.SecretLister
-	queue   workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	s       *shard.Shard
+	name   string
+	stop   context.CancelFunc
+	done   chan error
+	dead   atomic.Bool // its requests fail
+	client kubernetes.Interface
+	owners *shard.Resource
+	// widgets are a second main resource, if it is to have that.
+	widgets     *shard.Resource
+	withWidgets bool
+	configs     corelisters.ConfigMapLister
+	secrets     corelisters.SecretLister
+	queue       workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	s           *shard.Shard
 
 	mu      sync.Mutex
 	deleted []string // what handlers were told of
@@ -69,12 +82,18 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
+// An option changes a controller before its clients are made.
+type option func(c *controller, config *rest.Config)
+
 // start starts a shard, which ends with the test.
-func (w *world) start(name string) *controller {
+func (w *world) start(name string, options ...option) *controller {
 	w.Helper()
 	c := &controller{world: w, name: name, done: make(chan error, 1), worked: map[string]int{}}
 	config := cluster.Config()
 	config.QPS = -1
+	for _, o := range options {
+		o(c, config)
+	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return transport{next, c} })
 	var err error
 	c.s, err = shard.New(shard.Config{
@@ -88,11 +107,20 @@ func (w *world) start(name string) *controller {
 		w.Fatal(err)
 	}
 	c.owners = c.s.Resource(owners)
-	configs := shard.NewInformer(c.owners, c.client.CoreV1().ConfigMaps(w.namespace), shard.InformerOptions{})
-	secrets := shard.NewInformer(c.s.Controlled(children), c.client.CoreV1().Secrets(w.namespace), shard.InformerOptions{})
+	configs := shard.NewInformer(c.owners, c.client.CoreV1().ConfigMaps(""), shard.InformerOptions{})
+	secrets := shard.NewInformer(c.s.Controlled(children), c.client.CoreV1().Secrets(""), shard.InformerOptions{})
 	c.configs, c.secrets = corelisters.NewConfigMapLister(configs.GetIndexer()), corelisters.NewSecretLister(secrets.GetIndexer())
 	c.queue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]())
-	for _, informer := range []cache.SharedIndexInformer{configs, secrets} {
+	informers := []cache.SharedIndexInformer{configs, secrets}
+	if c.withWidgets {
+		client, err := dynamic.NewForConfig(c.s.RESTConfig())
+		if err != nil {
+			w.Fatal(err)
+		}
+		c.widgets = c.s.Resource(widgetKind)
+		informers = append(informers, shard.NewInformer(c.widgets, client.Resource(widget).Namespace(w.namespace), shard.InformerOptions{}))
+	}
+	for _, informer := range informers {
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    c.enqueue,
 			UpdateFunc: func(_, obj any) { c.enqueue(obj) },
@@ -108,8 +136,9 @@ func (w *world) start(name string) *controller {
 		c.done <- c.s.Run(ctx, func(ctx context.Context) error {
 			var wg sync.WaitGroup
 			defer wg.Wait()
-			wg.Go(func() { configs.RunWithContext(ctx) })
-			wg.Go(func() { secrets.RunWithContext(ctx) })
+			for _, informer := range informers {
+				wg.Go(func() { informer.RunWithContext(ctx) })
+			}
 			defer c.queue.ShutDown()
 			if !cache.WaitForCacheSync(ctx.Done(), configs.HasSynced, secrets.HasSynced) {
 				return nil
@@ -139,6 +168,13 @@ func (c *controller) leave() error {
 // enqueue queues the owner, be it the object or what controls it.
 func (c *controller) enqueue(obj any) {
 	object := obj.(metav1.Object)
+	if _, ok := obj.(*unstructured.Unstructured); ok {
+		if _, done, ours := c.widgets.Begin(context.Background(), object); ours {
+			c.note(object.GetName())
+			done()
+		}
+		return
+	}
 	if _, ok := obj.(*corev1.ConfigMap); ok {
 		c.queue.Add(cache.MetaObjectToName(object))
 	} else if ref := metav1.GetControllerOf(object); ref != nil {
@@ -183,9 +219,7 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 		return nil
 	}
 	defer done()
-	c.mu.Lock()
-	c.worked[name.Name]++
-	c.mu.Unlock()
+	c.note(name.Name)
 	if !strings.HasPrefix(name.Name, "fixed") && !strings.HasPrefix(name.Name, "gen") {
 		return nil
 	}
@@ -207,6 +241,12 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 		c.mu.Unlock()
 	}
 	return err
+}
+
+func (c *controller) note(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.worked[name]++
 }
 
 func newChild(owner *corev1.ConfigMap) *corev1.Secret {

@@ -1,18 +1,25 @@
 package cases
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
@@ -28,13 +35,43 @@ const (
 	leaseDuration = 3 * time.Second
 )
 
-var cluster *testenv.Cluster
+// objects is how many objects there are where cases speak of thousands. What is tested does not depend on it: whoever does
+// something to each of some hundred objects shows as well.
+var objects = flag.Int("objects", 500, "how many objects there are where the cases speak of 5000")
+
+var (
+	cluster       *testenv.Cluster
+	sharderBinary string
+)
 
 // system has the Lease of the sharders: one for each test, one after the other.
 const system = metav1.NamespaceDefault
 
 func TestMain(m *testing.M) {
-	testenv.Main(m, &cluster, testenv.Options{CRDs: []string{"config/crd", "internal/cases/testdata"}})
+	testenv.Main(withSharder{m}, &cluster, testenv.Options{CRDs: []string{"config/crd", "internal/cases/testdata"}})
+}
+
+// withSharder builds the sharder before the tests run.
+type withSharder struct{ m *testing.M }
+
+func (w withSharder) Run() int {
+	if cluster == nil {
+		return w.m.Run()
+	}
+	dir, err := os.MkdirTemp("", "clusterring-cases-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	sharderBinary = filepath.Join(dir, "sharder")
+	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/tools/sharder")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)
+		return 1
+	}
+	return w.m.Run()
 }
 
 // A world has a sharder, and a namespace that is a ring's.
@@ -45,6 +82,7 @@ type world struct {
 	kube      kubernetes.Interface
 	rings     versioned.Interface
 	sharder   *procs.Process
+	metrics   string // address of the sharder's metrics
 }
 
 // newWorld starts a sharder. Its admission can be reached, or not.
@@ -59,6 +97,7 @@ func newWorld(t *testing.T, admission bool) *world {
 	if w.rings, err = versioned.NewForConfig(cluster.Config()); err != nil {
 		t.Fatal(err)
 	}
+	w.join(w.namespace)
 	w.startSharder(admission)
 	return w
 }
@@ -67,10 +106,6 @@ func newWorld(t *testing.T, admission bool) *world {
 func (w *world) startSharder(admission bool) {
 	w.Helper()
 	dir := w.ArtifactDir()
-	build := exec.CommandContext(w.Context(), "go", "build", "-o", dir+string(filepath.Separator), "github.com/clusterring/clusterring/tools/sharder")
-	if out, err := build.CombinedOutput(); err != nil {
-		w.Fatalf("%s: %v\n%s", build, err, bytes.TrimSpace(out))
-	}
 	var addresses [3]string
 	for i := range addresses {
 		var err error
@@ -82,6 +117,7 @@ func (w *world) startSharder(admission bool) {
 	if !admission {
 		url = "https://" + addresses[2] // where nobody listens
 	}
+	w.metrics = addresses[1]
 	group := procs.NewGroup()
 	w.Cleanup(func() {
 		if w.Failed() {
@@ -93,7 +129,7 @@ func (w *world) startSharder(admission bool) {
 	})
 	var err error
 	w.sharder, err = group.Start(procs.Spec{
-		Name: "sharder", Path: filepath.Join(dir, "sharder"), LogFile: filepath.Join(dir, "sharder.log"),
+		Name: "sharder", Path: sharderBinary, LogFile: filepath.Join(dir, "sharder.log"),
 		Args: []string{
 			"--kubeconfig=" + testenv.WriteKubeconfig(w, cluster.Config()), "--namespace=" + system,
 			"--webhook-url=" + url, "--webhook-bind-address=" + addresses[0], "--metrics-bind-address=" + addresses[1], "-v=2",
@@ -109,7 +145,24 @@ func (w *world) startSharder(admission bool) {
 	}
 }
 
-// createRing creates the ring, of these resources in the namespace.
+// another returns another ring of the same sharder.
+func (w *world) another() *world {
+	other := *w
+	other.namespace, other.ring = cluster.Namespace(w.T), testenv.Name(w.T)
+	other.join(other.namespace)
+	return &other
+}
+
+// join makes a namespace one of the ring's.
+func (w *world) join(namespace string) {
+	w.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{"ring":%q}}}`, w.ring)
+	if _, err := w.kube.CoreV1().Namespaces().Patch(w.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// createRing creates the ring, of these resources in its namespaces.
 func (w *world) createRing(resources ...v1alpha1.RingResource) {
 	w.Helper()
 	rings := w.rings.ShardingV1alpha1().ClusterRings()
@@ -117,7 +170,7 @@ func (w *world) createRing(resources ...v1alpha1.RingResource) {
 		ObjectMeta: metav1.ObjectMeta{Name: w.ring},
 		Spec: v1alpha1.ClusterRingSpec{
 			Resources:         resources,
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.namespace}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"ring": w.ring}},
 			// So the first table does not wait for long for shards that the sharder knows nothing of.
 			Shards:         v1alpha1.ShardsSpec{Namespace: w.namespace, MaxLeaseDuration: &metav1.Duration{Duration: leaseDuration}},
 			RebalanceDelay: &metav1.Duration{Duration: time.Second},
@@ -171,4 +224,70 @@ func (w *world) awaitBalance(shards ...string) map[string]ring.Slots {
 		return nil
 	})
 	return slots
+}
+
+// awaitCondition waits until a condition of the ring is True or not, for a reason, and its message has these texts.
+func (w *world) awaitCondition(condition string, status metav1.ConditionStatus, reason string, texts ...string) {
+	w.Helper()
+	testenv.Poll(w, timeout, func(ctx context.Context) error {
+		object, err := w.rings.ShardingV1alpha1().ClusterRings().Get(ctx, w.ring, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(object.Status.Conditions, condition)
+		if c == nil || c.Status != status || c.Reason != reason {
+			return fmt.Errorf("condition %s is %v, want it %s because of %s", condition, c, status, reason)
+		}
+		for _, text := range texts {
+			if !strings.Contains(c.Message, text) {
+				return fmt.Errorf("condition %s does not have %q: %s", condition, text, c.Message)
+			}
+		}
+		return nil
+	})
+}
+
+// requests returns how many requests the sharder has made so far.
+func (w *world) requests() int {
+	w.Helper()
+	response, err := http.Get("http://" + w.metrics + "/metrics")
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	sum := 0.0
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "rest_client_requests_total{") {
+			value, err := strconv.ParseFloat(lines.Text()[strings.LastIndex(lines.Text(), " ")+1:], 64)
+			if err != nil {
+				w.Fatal(err)
+			}
+			sum += value
+		}
+	}
+	if sum == 0 {
+		w.Fatalf("the sharder does not count its requests: %v", lines.Err())
+	}
+	return int(sum)
+}
+
+// create creates objects in a namespace, some at a time, and returns their names.
+func (w *world) create(namespace, prefix string, n int) []string {
+	w.Helper()
+	names := make([]string, n)
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			for i := c; i < n; i += 8 {
+				names[i] = fmt.Sprintf("%s-%d", prefix, i)
+				object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names[i]}}
+				if _, err := w.kube.CoreV1().ConfigMaps(namespace).Create(w.Context(), object, metav1.CreateOptions{}); err != nil {
+					w.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return names
 }
