@@ -57,6 +57,7 @@ var direct = map[string]string{
 	"sigs.k8s.io/yaml":                    "configuration and manifests",
 
 	"github.com/prometheus/client_model":   "tests read metrics",
+	"golang.org/x/sync":                    "errgroup",
 	"golang.org/x/sys":                     "system calls",
 	"sigs.k8s.io/structured-merge-diff/v6": "the generated apply configurations",
 	"gopkg.in/evanphx/json-patch.v4":       "tests apply the patches that admission answers with",

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 )
@@ -31,16 +32,8 @@ func newContact(client rest.Interface, lost func()) *contact {
 }
 
 func (c *contact) run(ctx context.Context) error {
-	ticker := time.NewTicker(contactInterval)
-	defer ticker.Stop()
-	for {
-		c.try(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+	wait.UntilWithContext(ctx, c.try, contactInterval)
+	return nil
 }
 
 func (c *contact) try(ctx context.Context) {

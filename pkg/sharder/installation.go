@@ -8,17 +8,16 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding"
-	"github.com/clusterring/clusterring/pkg/wire"
+	"github.com/clusterring/clusterring/pkg/membership"
 )
 
 const (
@@ -44,15 +43,11 @@ type installation struct {
 	recorder events.EventRecorder
 }
 
-// await returns when this installation is the one that works.
+// await returns when this installation is the one that works, or ctx ends.
 func (i *installation) await(ctx context.Context) error {
-	seen := &silence{}
-	told := time.Time{}
-	for {
+	seen, told := &silence{}, time.Time{}
+	return wait.PollUntilContextCancel(ctx, i.interval, true, func(ctx context.Context) (bool, error) {
 		other, err := i.claim(ctx, seen)
-		if err == nil && other == "" {
-			return nil
-		}
 		if err != nil && !apierrors.IsConflict(err) && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Find out whether another installation of the sharder works")
 		}
@@ -60,30 +55,24 @@ func (i *installation) await(ctx context.Context) error {
 			told = time.Now()
 			i.tell(ctx, other)
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(i.interval):
-		}
-	}
+		return err == nil && other == "", nil
+	})
 }
 
 // watch returns errOtherInstallation when this installation is not the one that works any more.
 func (i *installation) watch(ctx context.Context) error {
-	ticker := time.NewTicker(installationInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	err := wait.PollUntilContextCancel(ctx, installationInterval, false, func(ctx context.Context) (bool, error) {
 		// A new silence never ends, so nobody is replaced here.
 		if other, err := i.claim(ctx, &silence{}); err == nil && other != "" {
 			i.tell(ctx, other)
-			return errOtherInstallation
+			return false, errOtherInstallation
 		}
+		return false, nil
+	})
+	if errors.Is(err, errOtherInstallation) {
+		return err
 	}
+	return nil
 }
 
 func (i *installation) tell(ctx context.Context, other string) {
@@ -156,35 +145,20 @@ func (i *installation) over(ctx context.Context, other string, seen *silence) bo
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Read the Lease of the other installation", "otherLease", other)
 		return false
-	case ptr.Deref(lease.Spec.HolderIdentity, "") == "":
+	case !membership.Held(lease):
 		return true
 	}
-	return seen.lasted(renewalOf(lease), leaseDuration(lease))
-}
-
-func renewalOf(lease *coordinationv1.Lease) string {
-	renewed := ""
-	if lease.Spec.RenewTime != nil {
-		renewed = lease.Spec.RenewTime.String()
-	}
-	return string(lease.UID) + " " + ptr.Deref(lease.Spec.HolderIdentity, "") + " " + renewed
-}
-
-func leaseDuration(lease *coordinationv1.Lease) time.Duration {
-	if s := ptr.Deref(lease.Spec.LeaseDurationSeconds, 0); s > 0 {
-		return time.Duration(s) * time.Second
-	}
-	return wire.DefaultLeaseDuration
+	return seen.lasted(membership.RenewalOf(lease), membership.Duration(lease))
 }
 
 // silence is for how long something has been the same.
 type silence struct {
-	what  string
+	what  any
 	since time.Time
 }
 
 // lasted reports whether what has been the same for the duration and a third of it.
-func (s *silence) lasted(what string, d time.Duration) bool {
+func (s *silence) lasted(what any, d time.Duration) bool {
 	if s.what != what || s.since.IsZero() {
 		s.what, s.since = what, time.Now()
 	}

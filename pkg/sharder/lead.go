@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/rand"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/shard/lease"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	"github.com/clusterring/clusterring/pkg/sharder/labels"
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
 	"github.com/clusterring/clusterring/pkg/sharder/rings"
 	"github.com/clusterring/clusterring/pkg/sharder/table"
@@ -65,7 +66,6 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	if err := installation.await(ctx); err != nil {
 		return err
 	}
-	board := &findings.Board{}
 	leasesController, err := leases.New(leases.Config{
 		Client: clients.kube.CoordinationV1(), Informer: r.informers.leases, Tracker: r.tracker, Rings: r.snapshots,
 		Recorder: r.cfg.Recorder, Grace: r.cfg.Grace, Metrics: r.metrics.leases, MetricsProvider: r.metrics.queues,
@@ -75,34 +75,39 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	}
 	tableController, err := table.New(table.Config{
 		Client: clients.ring, Leases: clients.kube.CoordinationV1(), Rings: r.informers.rings, Snapshots: r.snapshots,
-		Tracker: r.tracker, Missing: leasesController, Board: board, Recorder: r.cfg.Recorder, Grace: r.cfg.Grace,
+		Tracker: r.tracker, Missing: leasesController, Recorder: r.cfg.Recorder, Grace: r.cfg.Grace,
 		Metrics: r.metrics.table, MetricsProvider: r.metrics.queues,
 	})
 	if err != nil {
 		return err
 	}
 	ringsController, err := rings.New(rings.Config{
-		Client: clients.kube, Rings: r.snapshots, Certificates: r.cfg.Certificates, Board: board,
+		Client: clients.kube, Rings: r.snapshots, Certificates: r.cfg.Certificates, Report: tableController.Report,
 		Webhook: r.cfg.Webhook, Namespace: r.cfg.Namespace, Calls: r.calls,
 		Metrics: r.metrics.rings, MetricsProvider: r.metrics.queues,
 	})
 	if err != nil {
 		return err
 	}
-	keepLabels, err := r.keepLabels(clients, board)
+	labelController, err := labels.New(labels.Config{
+		Metadata: clients.metadata, Rules: labels.Snapshots{Cache: r.snapshots}, Lead: true, Namespaces: r.informers.namespaces,
+		Report: tableController.Report, Born: r.calls.Missed, Metrics: r.metrics.labels, AuditInterval: r.cfg.AuditInterval, Writers: r.cfg.Writers,
+	})
 	if err != nil {
 		return err
 	}
 	klog.FromContext(ctx).Info("Leading: the controllers run in this replica", "identity", l.Identity())
 	r.leading.Store(true)
 	defer r.leading.Store(false)
-	g := newGroup(ctx)
-	g.run(leasesController.Run)
-	g.run(tableController.Run)
-	g.run(ringsController.Run)
-	g.run(keepLabels)
-	g.run(installation.watch)
-	return g.wait()
+	r.labels.Store(labelController)
+	defer r.labels.Store(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{
+		leasesController.Run, tableController.Run, ringsController.Run, labelController.Run, installation.watch,
+	} {
+		g.Go(func() error { return run(ctx) })
+	}
+	return g.Wait()
 }
 
 // leaseClient returns a client for the sharder's own Lease that shares neither connection nor rate limit with others, as the

@@ -61,7 +61,11 @@ func localOnly(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // serveHTTP serves until the context ends, and then for a moment longer, so that what is being read is read to its end.
-func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+func serveHTTP(ctx context.Context, address string, handler http.Handler) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--metrics-bind-address: %w", err)
+	}
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -3,13 +3,15 @@ package sharder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -67,10 +69,11 @@ type Replica struct {
 	tracker   *leases.Tracker
 	handler   *admission.Handler
 	calls     *rings.Calls // admission, as far as it is called
-	missed    signal       // objects that admission could not label
 	contact   *contact
 	metrics   metrics
 	leading   atomic.Bool
+	// labels are those of the present term, nil between terms.
+	labels atomic.Pointer[labels.Controller]
 }
 
 // NewReplica returns a Replica that does nothing yet. It makes no requests.
@@ -100,11 +103,14 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if err := r.newAdmission(); err != nil {
+	if r.handler, err = admission.New(admission.Config{
+		Rules: labels.Snapshots{Cache: r.snapshots}.Get, Metadata: r.clients.metadata,
+		Called: r.calls.Called, Missed: r.missed, Registerer: cfg.Registerer,
+	}); err != nil {
 		return nil, err
 	}
-	r.metrics, err = newMetrics(cfg.Registerer, &r.leading)
-	return r, err
+	r.metrics = newMetrics(cfg.Registerer, &r.leading)
+	return r, nil
 }
 
 func (c *ReplicaConfig) withDefaults() {
@@ -139,31 +145,42 @@ func (r *Replica) namespaces() corev1listers.NamespaceLister {
 	return corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer())
 }
 
+// missed asks for an early audit of a ring in which admission left an object without its label, if this replica leads.
+func (r *Replica) missed(ring string) {
+	if c := r.labels.Load(); c != nil {
+		c.Missed(ring)
+	}
+}
+
 // Admission answers the requests that the webhooks of all rings make. It works from the start, with what is known.
 func (r *Replica) Admission() http.Handler { return r.handler }
 
 // Run works until the context ends, and returns when everything has ended. It returns an error when a part of the replica
 // cannot go on; that the API server does not answer is no such reason. It can be called once.
 func (r *Replica) Run(ctx context.Context) error {
-	g := newGroup(ctx)
-	for _, informer := range r.informers.all() {
-		g.run(func(ctx context.Context) error { informer.RunWithContext(ctx); return nil })
+	births, err := labels.New(labels.Config{
+		Metadata: r.clients.metadata, Rules: labels.Snapshots{Cache: r.snapshots}, Metrics: r.metrics.labels, Writers: r.cfg.Writers,
+	})
+	if err != nil {
+		return err
 	}
-	g.run(r.resolver.Run)
-	g.run(r.snapshots.Run)
-	g.run(r.contact.run)
-	g.run(r.logMissing)
-	g.run(func(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, informer := range r.informers.all() {
+		g.Go(func() error { informer.RunWithContext(ctx); return nil })
+	}
+	g.Go(func() error { return r.resolver.Run(ctx) })
+	g.Go(func() error { return r.snapshots.Run(ctx) })
+	g.Go(func() error { return r.contact.run(ctx) })
+	g.Go(func() error { return r.logMissing(ctx) })
+	g.Go(func() error {
 		// What does not know all rings, Leases and namespaces would take objects for misplaced.
 		if !cache.WaitForCacheSync(ctx.Done(), r.snapshots.Synced, r.informers.leases.HasSynced, r.informers.namespaces.HasSynced) {
 			return nil
 		}
-		g := newGroup(ctx)
-		g.run(r.watchBirths)
-		g.run(r.lead)
-		return g.wait()
+		g.Go(func() error { return births.Run(ctx) })
+		return r.lead(ctx)
 	})
-	return g.wait()
+	return g.Wait()
 }
 
 // A Check is what a replica needs to be of use: Ready returns what is wrong, or nil.
@@ -195,33 +212,23 @@ func has(ok func() bool, problem string) func() error {
 // by client-go only. It ends when there is nothing left to wait for.
 func (r *Replica) logMissing(ctx context.Context) error {
 	const interval = 5 * time.Second
-	logger := klog.FromContext(ctx)
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for told := time.Now(); ; {
+	logger, told := klog.FromContext(ctx), time.Now()
+	_ = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(context.Context) (bool, error) {
 		var missing []string
-		for name, informer := range r.informers.all() {
-			if !informer.HasSynced() {
-				missing = append(missing, name)
+		for _, c := range r.Checks() {
+			if c.Ready() != nil {
+				missing = append(missing, c.Name)
 			}
 		}
-		if !r.cfg.Certificates.Ready() {
-			missing = append(missing, "certificate")
-		}
-		switch {
-		case len(missing) == 0:
+		if len(missing) == 0 {
 			logger.Info("Ready")
-			return nil
-		case time.Since(told) >= interval:
+		} else if time.Since(told) >= interval {
 			logger.Info("Waiting for the API server", "host", r.rest.Host, "missing", missing)
 			told = time.Now()
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+		return len(missing) == 0, nil
+	})
+	return nil
 }
 
 // metrics are those of the controllers of all terms.
@@ -233,14 +240,8 @@ type metrics struct {
 	labels *labels.Metrics
 }
 
-func newMetrics(registerer prometheus.Registerer, leading *atomic.Bool) (m metrics, err error) {
-	m.queues = clientmetrics.NewWorkqueueProvider(registerer)
-	var errs [5]error
-	m.leases, errs[0] = leases.NewMetrics(registerer)
-	m.table, errs[1] = table.NewMetrics(registerer)
-	m.rings, errs[2] = rings.NewMetrics(registerer)
-	m.labels, errs[3] = labels.NewMetrics(registerer)
-	errs[4] = registerer.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+func newMetrics(registerer prometheus.Registerer, leading *atomic.Bool) metrics {
+	promauto.With(registerer).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "clusterring_sharder_leading",
 		Help: "1 while this replica holds the sharder's Lease and runs the controllers.",
 	}, func() float64 {
@@ -248,9 +249,9 @@ func newMetrics(registerer prometheus.Registerer, leading *atomic.Bool) (m metri
 			return 1
 		}
 		return 0
-	}))
-	if err := errors.Join(errs[:]...); err != nil {
-		return m, fmt.Errorf("register metrics: %w", err)
+	})
+	return metrics{
+		queues: clientmetrics.NewWorkqueueProvider(registerer), leases: leases.NewMetrics(registerer),
+		table: table.NewMetrics(registerer), rings: rings.NewMetrics(registerer), labels: labels.NewMetrics(registerer),
 	}
-	return m, nil
 }

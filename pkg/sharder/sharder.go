@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -118,31 +118,28 @@ func newCertificates(cfg config.Sharder, kube kubernetes.Interface, recorder eve
 func (s *Sharder) Run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
 	logger.Info("Starting", "identity", hostname(), "webhook", s.cfg.Webhook.BindAddress, "apiServer", s.rest.Host)
-	g := newGroup(ctx)
 	checks := s.replica.Checks()
+	parts := []func(context.Context) error{s.certificates.Run, s.recordEvents, s.replica.Run}
 	if address := s.cfg.Webhook.BindAddress; address != "0" {
 		server, err := admission.NewServer(ctx, admission.ServerConfig{
 			Address: address, PermitPortSharing: s.cfg.Webhook.PermitPortSharing,
 			Handler: s.replica.Admission(), GetCertificate: s.certificates.GetCertificate,
 		})
 		if err != nil {
-			return errors.Join(fmt.Errorf("--webhook-bind-address: %w", err), g.stop())
+			return fmt.Errorf("--webhook-bind-address: %w", err)
 		}
 		checks = append(checks, Check{"admission", has(func() bool { return !server.Draining() }, "shutting down")})
-		g.run(server.Run)
+		parts = append(parts, server.Run)
 	}
 	if address := s.cfg.Metrics.BindAddress; address != "0" {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return errors.Join(fmt.Errorf("--metrics-bind-address: %w", err), g.stop())
-		}
 		handler := observabilityHandler(s.registry, checks, s.cfg.Metrics.Profiling)
-		g.run(func(ctx context.Context) error { return serveHTTP(ctx, listener, handler) })
+		parts = append(parts, func(ctx context.Context) error { return serveHTTP(ctx, address, handler) })
 	}
-	g.run(s.certificates.Run)
-	g.run(s.recordEvents)
-	g.run(s.replica.Run)
-	err := g.wait()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range parts {
+		g.Go(func() error { return run(ctx) })
+	}
+	err := g.Wait()
 	logger.Info("Ended")
 	return err
 }

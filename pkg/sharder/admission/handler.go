@@ -65,11 +65,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Missed == nil {
 		cfg.Missed = func(string) {}
 	}
-	m, err := newMetrics(cfg.Registerer)
-	if err != nil {
-		return nil, err
-	}
-	h := &Handler{cfg: cfg, metrics: m, mux: http.NewServeMux(), owners: newLookup(cfg.Metadata)}
+	h := &Handler{cfg: cfg, metrics: newMetrics(cfg.Registerer), mux: http.NewServeMux(), owners: newLookup(cfg.Metadata)}
 	h.scanners.New = func() any { return new(scanner) }
 	h.mux.HandleFunc("POST "+Path("{ring}"), h.label)
 	return h, nil

@@ -122,6 +122,6 @@ func (f *Files) use(c contents) error {
 		}
 	}
 	f.used, f.refused = c, contents{}
-	f.set(&served{certificate: &certificate, bundle: c[2]})
+	f.served.Store(&served{certificate: &certificate, bundle: c[2]})
 	return nil
 }

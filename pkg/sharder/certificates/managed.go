@@ -238,7 +238,7 @@ func (m *Managed) serve(s state) {
 	if old := m.served.Load(); old != nil && bytes.Equal(old.bundle, bundle) && old.certificate.Leaf.Equal(s.serving.certificate) {
 		return
 	}
-	m.set(&served{certificate: s.serving.tls(), bundle: bundle})
+	m.served.Store(&served{certificate: s.serving.tls(), bundle: bundle})
 }
 
 func (m *Managed) ref() klog.ObjectRef { return klog.KRef(m.cfg.Namespace, m.cfg.Name) }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"maps"
-	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -19,22 +16,14 @@ type Source interface {
 	CABundle() []byte
 	// Ready tells whether there is a certificate.
 	Ready() bool
-	// Subscribe calls f whenever the certificate or the CAs have changed, until stop is called. f must not block.
-	Subscribe(f func()) (stop func())
 	// Run keeps the certificate up to date until the context ends.
 	Run(ctx context.Context) error
 }
 
 var errNotReady = errors.New("there is no serving certificate yet")
 
-// current is the part that both Sources share: what is served now, and who wants to know.
-type current struct {
-	served atomic.Pointer[served]
-
-	mu          sync.Mutex
-	subscribers map[int]func()
-	next        int
-}
+// current is the part that both Sources share: what is served now.
+type current struct{ served atomic.Pointer[served] }
 
 type served struct {
 	certificate *tls.Certificate
@@ -61,30 +50,3 @@ func (c *current) CABundle() []byte {
 
 // Ready tells whether there is a certificate.
 func (c *current) Ready() bool { return c.served.Load() != nil }
-
-// Subscribe calls f after every change, until stop is called.
-func (c *current) Subscribe(f func()) (stop func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subscribers == nil {
-		c.subscribers = map[int]func(){}
-	}
-	id := c.next
-	c.next++
-	c.subscribers[id] = f
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.subscribers, id)
-	}
-}
-
-func (c *current) set(s *served) {
-	c.served.Store(s)
-	c.mu.Lock()
-	subscribers := slices.Collect(maps.Values(c.subscribers))
-	c.mu.Unlock()
-	for _, f := range subscribers {
-		f()
-	}
-}

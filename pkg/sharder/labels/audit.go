@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -160,18 +159,18 @@ func (r *runner) post() {
 		}
 	}
 	r.cfg.Metrics.stuck.WithLabelValues(r.name).Set(float64(stuck))
-	finding := findings.Finding{Type: ConditionType, OK: true, Reason: "AllLabelled", Message: "no label is known to be wrong"}
+	found := metav1.Condition{Type: ConditionType, Status: metav1.ConditionTrue, Reason: "AllLabelled", Message: "no label is known to be wrong"}
 	if err := r.shared.unread(r.name); err != nil {
-		finding.OK, finding.Reason = false, "ResourceUnreadable"
-		finding.Message = fmt.Sprintf("labels could not be checked, see that the resource can be listed and watched by the sharder: %.500s", err)
+		found.Status, found.Reason = metav1.ConditionFalse, "ResourceUnreadable"
+		found.Message = fmt.Sprintf("labels could not be checked, see that the resource can be listed and watched by the sharder: %.500s", err)
 	}
 	if stuck > 0 {
-		finding.OK, finding.Reason = false, "LabelRefused"
-		finding.Message = fmt.Sprintf("%s not get or keep the label of the slot, and so may not be worked on; for example %s: %s; "+
+		found.Status, found.Reason = metav1.ConditionFalse, "LabelRefused"
+		found.Message = fmt.Sprintf("%s not get or keep the label of the slot, and so may not be worked on; for example %s: %s; "+
 			"see which policy, webhook, controller or missing right is behind that; the sharder tries again every few minutes",
 			roughly(stuck), example.object, example.problem)
 	}
-	r.cfg.Board.Set(r.name, finding)
+	r.cfg.Report(r.name, found)
 }
 
 // roughly says how many objects do something, in words that do not change with every object.

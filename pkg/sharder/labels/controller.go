@@ -10,12 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/stream"
 )
 
@@ -39,8 +39,8 @@ type Config struct {
 	Lead bool
 	// Namespaces is an informer. It must be running, and is required with Lead.
 	Namespaces cache.SharedIndexInformer
-	// Board takes the condition ObjectsLabelled. Required with Lead.
-	Board *findings.Board
+	// Report takes the condition ObjectsLabelled of a ring. Required with Lead.
+	Report func(ring string, condition metav1.Condition)
 	// Born is called with the ring of each main object that was created lately, under a name of its own, and has no label:
 	// admission should have labelled it. Optional.
 	Born func(ring string, object types.UID)
@@ -77,8 +77,8 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Metadata == nil || cfg.Rules == nil || cfg.Metrics == nil {
 		return nil, errors.New("labels: Metadata, Rules and Metrics are required")
 	}
-	if cfg.Lead && (cfg.Namespaces == nil || cfg.Board == nil) {
-		return nil, errors.New("labels: Namespaces and Board are required to lead")
+	if cfg.Lead && (cfg.Namespaces == nil || cfg.Report == nil) {
+		return nil, errors.New("labels: Namespaces and Report are required to lead")
 	}
 	if cfg.Delay <= 0 {
 		cfg.Delay = time.Second

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,6 @@ import (
 
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -47,7 +47,7 @@ type fixture struct {
 	label      string
 	kube       kubernetes.Interface
 	namespaces cache.SharedIndexInformer
-	board      *findings.Board
+	found      atomic.Pointer[metav1.Condition] // the last one reported
 	rules      *fixedRules
 }
 
@@ -59,7 +59,7 @@ func (r *fixedRules) Subscribe(func(string)) (stop func()) { return func() {} }
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	testenv.Require(t, cluster)
-	f := &fixture{t: t, ring: testenv.Name(t), kube: kubernetes.NewForConfigOrDie(cluster.Config()), board: &findings.Board{}}
+	f := &fixture{t: t, ring: testenv.Name(t), kube: kubernetes.NewForConfigOrDie(cluster.Config())}
 	f.label, f.ns = wire.SlotLabel(f.ring), f.namespace()
 	factory := informers.NewSharedInformerFactory(f.kube, 0)
 	f.namespaces = factory.Core().V1().Namespaces().Informer()
@@ -102,12 +102,9 @@ func (f *fixture) setRing(namespace, ring string) {
 // start runs a Controller until the test ends.
 func (f *fixture) start(lead bool) {
 	f.t.Helper()
-	metrics, err := NewMetrics(nil)
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	c, err := New(Config{
-		Metadata: metadata.NewForConfigOrDie(cluster.Config()), Rules: f.rules, Lead: lead, Namespaces: f.namespaces, Board: f.board, Metrics: metrics,
+		Metadata: metadata.NewForConfigOrDie(cluster.Config()), Rules: f.rules, Lead: lead, Namespaces: f.namespaces, Metrics: NewMetrics(nil),
+		Report: func(_ string, c metav1.Condition) { f.found.Store(&c) },
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -305,12 +302,11 @@ func TestStripped(t *testing.T) {
 	f.start(true)
 	f.configMap(f.ns, "stripped", nil)
 	testenv.Poll(t, 20*time.Second, func(context.Context) error {
-		for _, finding := range f.board.Get(f.ring) {
-			if finding.Type == ConditionType && !finding.OK && strings.Contains(finding.Message, "configmaps "+f.ns+"/stripped") {
-				return nil
-			}
+		c := f.found.Load()
+		if c == nil || c.Type != ConditionType || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "configmaps "+f.ns+"/stripped") {
+			return fmt.Errorf("condition %v", c)
 		}
-		return fmt.Errorf("findings %v", f.board.Get(f.ring))
+		return nil
 	})
 	f.configMap(f.ns, "other", nil)
 	f.waitLabel(configMaps, f.ns, "other", slotOf(f.ns, "other"))

@@ -1,9 +1,8 @@
 package labels
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Why a label was written; the value of a label of a metric.
@@ -22,14 +21,15 @@ type Metrics struct {
 }
 
 // NewMetrics registers the metrics, unless the registerer is nil.
-func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
+func NewMetrics(registerer prometheus.Registerer) *Metrics {
+	auto := promauto.With(registerer)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
-	m := &Metrics{
+	return &Metrics{
 		written:      counter("clusterring_sharder_labels_written_total", "Slot labels that the sharder wrote outside of admission, by reason: birth (admission had missed the object), child, audit, changed, or left (taken away).", "ring", "reason"),
 		refused:      counter("clusterring_sharder_label_refusals_total", "Writes of slot labels without success, by kind: forbidden, invalid, throttled, timeout, stripped (the write succeeded without effect) or error.", "ring", "kind"),
 		auditObjects: counter("clusterring_sharder_label_audit_objects_total", "Objects that audits of labels read.", "ring"),
@@ -37,14 +37,6 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 		auditSeconds: gauge("clusterring_sharder_label_audit_seconds", "How long the last audit of all labels of the ring took.", "ring"),
 		watchUp:      gauge("clusterring_sharder_label_watch_up", "Whether this replica watches a resource of a ring (1) or tries to (0), for objects without a label, by the leader or another replica (births, late_births), or for labels that are changed (changes).", "ring", "resource", "for"),
 	}
-	if registerer == nil {
-		return m, nil
-	}
-	var errs []error
-	for _, c := range []prometheus.Collector{m.written, m.refused, m.auditObjects, m.stuck, m.auditSeconds, m.watchUp} {
-		errs = append(errs, registerer.Register(c))
-	}
-	return m, errors.Join(errs...)
 }
 
 // begin shows the counters of a ring as 0: Prometheus sees no increase in what was not there before.

@@ -108,7 +108,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg.Clock = clock.RealClock{}
 	}
 	if cfg.Metrics == nil {
-		cfg.Metrics, _ = NewMetrics(nil) // which registers nothing that could fail
+		cfg.Metrics = NewMetrics(nil)
 	}
 	c := &Controller{cfg: cfg, fates: map[string]map[string]fate{}}
 	var err error
@@ -137,7 +137,6 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer func() { _ = c.cfg.Informer.RemoveEventHandler(registration) }()
 	defer c.cfg.Rings.Subscribe(c.enqueueRing)()
-	defer c.cfg.Tracker.Subscribe(c.enqueueRing)()
 	return c.worker.Run(ctx)
 }
 

@@ -1,10 +1,10 @@
 package leases
 
 import (
-	"errors"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Metrics are those of the controllers of all terms.
@@ -17,28 +17,28 @@ type Metrics struct {
 }
 
 // NewMetrics registers the metrics, unless the registerer is nil.
-func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
+func NewMetrics(registerer prometheus.Registerer) *Metrics {
+	auto := promauto.With(registerer)
 	m := &Metrics{
-		deletions: prometheus.NewCounterVec(prometheus.CounterOpts{
+		deletions: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterring_sharder_leases_deleted_total",
 			Help: "Leases of shards that the sharder deleted, because they were free (left), silent for too long (died), or in no table (unused).",
 		}, []string{"ring", "reason"}),
-		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+		transitions: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterring_sharder_shard_transitions_total",
 			Help: "Changes of the state of shards, by the new state.",
 		}, []string{"ring", "state"}),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+		conflicts: auto.NewCounter(prometheus.CounterOpts{
 			Name: "clusterring_sharder_lease_conflicts_total",
 			Help: "Writes to Leases of shards that somebody else's write came before. They are tried again.",
 		}),
 		desc: prometheus.NewDesc("clusterring_sharder_shards",
 			"Shards of the ring in each state, as the leader sees them.", []string{"ring", "state"}, nil),
 	}
-	if registerer == nil {
-		return m, nil
+	if registerer != nil {
+		registerer.MustRegister(m)
 	}
-	return m, errors.Join(registerer.Register(m.deletions), registerer.Register(m.transitions),
-		registerer.Register(m.conflicts), registerer.Register(m))
+	return m
 }
 
 // Describe and Collect count shards by state when they are asked, because states change by time alone.

@@ -2,7 +2,6 @@ package leases
 
 import (
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +29,7 @@ type Tracker struct {
 	swept    time.Time
 	// blind is set while it is not known whether this process could see a renewal if there were one.
 	blind       bool
-	subscribers map[int]func(ring string)
-	next        int
+	subscribers []func(ring string)
 }
 
 type observation struct {
@@ -53,10 +51,7 @@ func NewTracker(c clock.PassiveClock) *Tracker {
 	if c == nil {
 		c = clock.RealClock{}
 	}
-	return &Tracker{
-		clock: c, seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{},
-		subscribers: map[int]func(string){},
-	}
+	return &Tracker{clock: c, seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{}}
 }
 
 // Handler returns what makes the Tracker see the events of an informer for Leases.
@@ -128,7 +123,9 @@ func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) time.Time 
 	t.seen[key] = observation{renewal: renewal, since: now, proved: proved}
 	t.mu.Unlock()
 	if news {
-		t.tell(lease.Labels[wire.LabelRing])
+		for _, f := range t.subscribers {
+			f(lease.Labels[wire.LabelRing])
+		}
 	}
 	return now
 }
@@ -141,29 +138,9 @@ func (t *Tracker) Proved(lease *coordinationv1.Lease) bool {
 	return o.proved && o.renewal.SameHolder(membership.RenewalOf(lease))
 }
 
-// Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not,
-// until stop is called. f must not block.
-func (t *Tracker) Subscribe(f func(ring string)) (stop func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	id := t.next
-	t.next++
-	t.subscribers[id] = f
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.subscribers, id)
-	}
-}
-
-func (t *Tracker) tell(ring string) {
-	t.mu.Lock()
-	subscribers := slices.Collect(maps.Values(t.subscribers))
-	t.mu.Unlock()
-	for _, f := range subscribers {
-		f(ring)
-	}
-}
+// Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not. f must
+// not block. Subscribe must be called before the informer is started.
+func (t *Tracker) Subscribe(f func(ring string)) { t.subscribers = append(t.subscribers, f) }
 
 // Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. It is
 // meant to be called from the informer's watch error handler, too. All clocks start again as soon as there is news.

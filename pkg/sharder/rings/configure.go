@@ -10,19 +10,18 @@ import (
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 // FieldManager is who owns what the controller writes.
 const FieldManager = "clusterring-sharder"
 
-// configureAdmission makes the ring's webhook configuration what it should be. The finding tells how that went; a positive
+// configureAdmission makes the ring's webhook configuration what it should be. The condition tells how that went; a positive
 // duration or an error asks for another attempt.
-func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p permissions) (findings.Finding, time.Duration, error) {
+func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p permissions) (metav1.Condition, time.Duration, error) {
 	if !c.cfg.Certificates.Ready() {
 		return notConfigured("NoCertificate",
-			"The sharder has no serving certificate yet, so new objects are labelled after they were created. Its log tells why."), 0, nil
+			"The sharder has no serving certificate yet, so new objects are labelled after they were created. Its log tells why."), time.Second, nil
 	}
 	if _, err := metav1.LabelSelectorAsSelector(r.Object.Spec.NamespaceSelector); err != nil {
 		return notConfigured("InvalidNamespaceSelector",
@@ -34,7 +33,7 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p
 	}.configuration()
 	want, err := typed(desired)
 	if err != nil {
-		return findings.Finding{}, 0, fmt.Errorf("build the webhook configuration of ring %q: %w", r.Object.Name, err)
+		return metav1.Condition{}, 0, fmt.Errorf("build the webhook configuration of ring %q: %w", r.Object.Name, err)
 	}
 	have := c.cached(r.Object.Name)
 	if have != nil && r.Pending() {
@@ -64,7 +63,7 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p
 		return notConfigured("NotCalled",
 			"Objects were created without their label, and the leading sharder has received no call about them. They are labelled afterwards. Find out why the API server does not reach the sharder's admission port, by the webhook configuration %s: a network policy, a firewall, a proxy or a wrong URL.", want.Name), again, nil
 	}
-	return findings.Finding{Type: AdmissionConfigured, OK: true, Reason: "Configured",
+	return metav1.Condition{Type: AdmissionConfigured, Status: metav1.ConditionTrue, Reason: "Configured",
 		Message: "The API server asks the sharder about new objects, by the webhook configuration " + want.Name + "."}, again, nil
 }
 

@@ -18,7 +18,6 @@ import (
 
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -36,11 +35,12 @@ type Rings interface {
 type Config struct {
 	// Client must be fenced by the sharder's own Lease. Required.
 	Client kubernetes.Interface
-	// Rings, Certificates and Board are required.
+	// Rings and Certificates are required.
 	Rings        Rings
 	Certificates certificates.Source
-	Board        *findings.Board
-	Webhook      Webhook
+	// Report takes the conditions of rings that the controller finds out about. Required.
+	Report  func(ring string, condition metav1.Condition)
+	Webhook Webhook
 	// Namespace is the sharder's own. Objects in it are not sharded by default.
 	Namespace string
 	// Calls is told by admission and by the watch for births. Optional.
@@ -76,8 +76,8 @@ type memory struct {
 
 // New returns a Controller for one term.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Board == nil {
-		return nil, errors.New("rings: Client, Rings, Certificates and Board are required")
+	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Report == nil {
+		return nil, errors.New("rings: Client, Rings, Certificates and Report are required")
 	}
 	if cfg.Webhook.URL == "" && (cfg.Webhook.ServiceName == "" || cfg.Webhook.ServiceNamespace == "") {
 		return nil, errors.New("rings: a URL or a Service is required for the webhook")
@@ -101,7 +101,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg.Clock = clock.RealClock{}
 	}
 	if cfg.Metrics == nil {
-		cfg.Metrics, _ = NewMetrics(nil) // which registers nothing that could fail
+		cfg.Metrics = NewMetrics(nil)
 	}
 	c := &Controller{cfg: cfg, memories: map[string]*memory{}}
 	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Client, 0, cache.Indexers{},
@@ -127,18 +127,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	wg.Go(func() { c.webhooks.RunWithContext(ctx) })
 	if cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
 		defer c.cfg.Rings.Subscribe(c.worker.Add)()
-		defer c.cfg.Certificates.Subscribe(c.addAll)()
 	}
 	return c.worker.Run(ctx) // which also ends the queue when ctx has ended
-}
-
-// addAll queues all rings that this term has seen.
-func (c *Controller) addAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.memories {
-		c.worker.Add(name)
-	}
 }
 
 // webhookEvent queues the ring of a webhook configuration.
@@ -171,18 +161,18 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	if r.Object.DeletionTimestamp != nil {
 		return 0, nil
 	}
-	c.cfg.Board.Set(name, resourcesFinding(r))
+	c.cfg.Report(name, resourcesCondition(r))
 	p, err := c.permissionsFor(ctx, r)
 	if err != nil {
 		return 0, err // Without an answer there is nothing to tell, and all stays as it is.
 	}
-	c.cfg.Board.Set(name, p.finding())
+	c.cfg.Report(name, p.condition())
 	admission, again, err := c.configureAdmission(ctx, r, p)
 	if ctx.Err() != nil || apierrors.IsConflict(err) {
 		return 0, err
 	}
-	c.cfg.Board.Set(name, admission)
-	// Permissions and calls change without an event.
+	c.cfg.Report(name, admission)
+	// Permissions, calls and certificates change without an event.
 	next := min(max(p.next.Sub(c.cfg.Clock.Now()), time.Second), lookInterval)
 	if again > 0 {
 		next = min(next, again)

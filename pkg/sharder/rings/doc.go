@@ -8,6 +8,6 @@
 // also when no sharder runs.
 //
 // A resource that the API server does not serve, or that the sharder has no rights for, does not stop the others. The
-// findings ResourcesResolved, PermissionsGranted and AdmissionConfigured say what to do about it, and the controller looks
-// again by itself. The controller that writes the status of rings makes conditions of them.
+// conditions ResourcesResolved, PermissionsGranted and AdmissionConfigured say what to do about it, and the controller looks
+// again by itself. The table controller writes them.
 package rings

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -112,10 +111,10 @@ func resolved(r *snapshot.Ring) []schema.GroupResource {
 // aggregateLabel is what the ClusterRole of the installation manifests collects rules by.
 const aggregateLabel = `sharding.clusterring.dev/aggregate-to-sharder: "true"`
 
-// finding says what is missing and gives the rules to add.
-func (p permissions) finding() findings.Finding {
+// condition says what is missing and gives the rules to add.
+func (p permissions) condition() metav1.Condition {
 	if len(p.missing) == 0 {
-		return findings.Finding{Type: PermissionsGranted, OK: true, Reason: "Granted",
+		return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionTrue, Reason: "Granted",
 			Message: "The sharder may get, list, watch and patch the resources of the ring."}
 	}
 	var lacks, rules []string
@@ -124,7 +123,7 @@ func (p permissions) finding() findings.Finding {
 		rules = append(rules, fmt.Sprintf(`- {apiGroups: [%q], resources: [%q], verbs: ["%s"]}`,
 			m.resource.Group, m.resource.Resource, strings.Join(neededVerbs, `", "`)))
 	}
-	return findings.Finding{Type: PermissionsGranted, Reason: "MissingPermission", Message: fmt.Sprintf(
+	return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionFalse, Reason: "MissingPermission", Message: fmt.Sprintf(
 		"The sharder is not allowed to %s, so it does not label these objects. Add to the rules of a ClusterRole that is bound to the sharder, such as one with the label %s: %s",
 		strings.Join(lacks, "; "), aggregateLabel, strings.Join(rules, " "))}
 }

@@ -34,8 +34,8 @@ type Resolver interface {
 // Proofs knows which holders of Leases were seen to renew. *leases.Tracker does.
 type Proofs interface {
 	Proved(lease *coordinationv1.Lease) bool
-	// Subscribe calls f with the ring of every Lease whose answer changes, until stop is called.
-	Subscribe(f func(ring string)) (stop func())
+	// Subscribe calls f with the ring of every Lease whose answer changes.
+	Subscribe(f func(ring string))
 }
 
 // Config configures a Cache.

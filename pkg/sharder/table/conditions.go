@@ -6,9 +6,10 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -30,31 +31,26 @@ var order = []string{
 	"ObjectsLabelled", ConditionLeasesAccepted,
 }
 
-func ordered(found []findings.Finding) []findings.Finding {
-	rank := func(f findings.Finding) int {
-		if i := slices.Index(order, f.Type); i >= 0 {
+func ordered(found []metav1.Condition) []metav1.Condition {
+	rank := func(c metav1.Condition) int {
+		if i := slices.Index(order, c.Type); i >= 0 {
 			return i
 		}
 		return len(order)
 	}
-	out := slices.Clone(found)
-	slices.SortStableFunc(out, func(a, b findings.Finding) int { return rank(a) - rank(b) })
-	return out
+	slices.SortStableFunc(found, func(a, b metav1.Condition) int { return rank(a) - rank(b) })
+	return found
 }
 
 // ready sums up: the first problem is the one to solve first.
-func ready(found []findings.Finding) findings.Finding {
-	for _, f := range found {
-		if !f.OK {
-			return findings.Finding{Type: v1alpha1.ConditionReady, Reason: f.Reason, Message: f.Message}
+func ready(found []metav1.Condition) metav1.Condition {
+	for _, c := range found {
+		if c.Status != metav1.ConditionTrue {
+			c.Type = v1alpha1.ConditionReady
+			return c
 		}
 	}
-	return findings.Finding{Type: v1alpha1.ConditionReady, OK: true, Reason: "Ready", Message: "The ring works."}
-}
-
-// findings returns what this controller has to say of the ring.
-func (c *Controller) findings(r *snapshot.Ring, s *state, v view) []findings.Finding {
-	return []findings.Finding{shardsFinding(r, v), leasesFinding(r), slotsFinding(v, &s.progress, c.cfg.Clock.Now())}
+	return metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Ready", Message: "The ring works."}
 }
 
 // available returns the number of shards that have slots, or may have some.
@@ -67,25 +63,25 @@ func available(v view) (n int) {
 	return n
 }
 
-func shardsFinding(r *snapshot.Ring, v view) findings.Finding {
-	f := findings.Finding{Type: ConditionShardsAvailable}
+func shardsCondition(r *snapshot.Ring, v view) metav1.Condition {
+	c := metav1.Condition{Type: ConditionShardsAvailable, Status: metav1.ConditionFalse}
 	look := "kubectl get leases -n " + r.ShardNamespace + " -l " + wire.LabelRing + "=" + r.Object.Name
 	switch {
 	case r.ShardNamespace == "":
-		f.Reason, f.Message = "NoNamespace", "The ring does not name the namespace of its shards, so it has none: set spec.shards.namespace."
+		c.Reason, c.Message = "NoNamespace", "The ring does not name the namespace of its shards, so it has none: set spec.shards.namespace."
 	case available(v) > 0 && len(unhealthy(r)) > 0:
-		f.Reason = "ShardUnhealthy"
-		f.Message = "Others work, and some shards do not, so they get no slots, and lose what they have: " + list(unhealthy(r)) + "."
+		c.Reason = "ShardUnhealthy"
+		c.Message = "Others work, and some shards do not, so they get no slots, and lose what they have: " + list(unhealthy(r)) + "."
 	case available(v) > 0:
 		// No numbers: they are in the status, and each change would be a new message.
-		f.OK, f.Reason, f.Message = true, "ShardsHeld", "There are shards that hold their Leases."
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "ShardsHeld", "There are shards that hold their Leases."
 	case len(r.Shards) > 0:
-		f.Reason, f.Message = "NoneHeld", "None of the ring's shards holds its Lease and renews it. Start the controller, or look at the Leases: "+look
+		c.Reason, c.Message = "NoneHeld", "None of the ring's shards holds its Lease and renews it. Start the controller, or look at the Leases: "+look
 	default:
-		f.Reason = "NoShards"
-		f.Message = "There is no Lease of a shard in the namespace " + r.ShardNamespace + ". Start the controller there with this ring's name. Its Leases: " + look
+		c.Reason = "NoShards"
+		c.Message = "There is no Lease of a shard in the namespace " + r.ShardNamespace + ". Start the controller there with this ring's name. Its Leases: " + look
 	}
-	return f
+	return c
 }
 
 // unhealthy returns the shards that do not renew their Leases, and why.
@@ -104,24 +100,24 @@ func unhealthy(r *snapshot.Ring) (out []string) {
 // most is how many things of a kind a message names.
 const most = 5
 
-func leasesFinding(r *snapshot.Ring) findings.Finding {
-	f := findings.Finding{Type: ConditionLeasesAccepted, OK: true, Reason: "AllAccepted", Message: "Every Lease of the ring is a shard."}
+func leasesCondition(r *snapshot.Ring) metav1.Condition {
+	c := metav1.Condition{Type: ConditionLeasesAccepted, Status: metav1.ConditionTrue, Reason: "AllAccepted", Message: "Every Lease of the ring is a shard."}
 	if len(r.Ignored) == 0 {
-		return f
+		return c
 	}
 	var parts []string
 	for _, ignored := range r.Ignored {
 		parts = append(parts, fmt.Sprintf("Lease %s/%s: %s", ignored.Lease.Namespace, cut(ignored.Lease.Name, 80), ignored.Reason))
 	}
-	f.OK, f.Reason, f.Message = false, "LeaseIgnored", "Some Leases do not count as shards, or not as they want to. "+list(parts)+"."
-	return f
+	c.Status, c.Reason, c.Message = metav1.ConditionFalse, "LeaseIgnored", "Some Leases do not count as shards, or not as they want to. "+list(parts)+"."
+	return c
 }
 
-func slotsFinding(v view, p *progress, now time.Time) findings.Finding {
-	f := findings.Finding{Type: ConditionSlotsAssigned, OK: true, Reason: "AllAssigned", Message: "Every slot has a shard."}
-	not := func(reason, message string, args ...any) findings.Finding {
-		f.OK, f.Reason, f.Message = false, reason, fmt.Sprintf(message, args...)
-		return f
+func slotsCondition(v view, p *progress, now time.Time) metav1.Condition {
+	c := metav1.Condition{Type: ConditionSlotsAssigned, Status: metav1.ConditionTrue, Reason: "AllAssigned", Message: "Every slot has a shard."}
+	not := func(reason, message string, args ...any) metav1.Condition {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, reason, fmt.Sprintf(message, args...)
+		return c
 	}
 	switch {
 	case v.next == nil:
@@ -145,7 +141,7 @@ func slotsFinding(v view, p *progress, now time.Time) findings.Finding {
 	if len(hanging) > 0 {
 		return not("ReleaseHangs", "Shards were asked to give up slots and have not done so: %s. They end work that is under way first; a sync that never ends holds them up.", list(hanging))
 	}
-	return f
+	return c
 }
 
 // unassigned returns the slots that no row has.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +20,6 @@ import (
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -37,10 +38,9 @@ type Config struct {
 	// Rings is the informer for ClusterRings behind Snapshots. Required.
 	Rings     cache.SharedIndexInformer
 	Snapshots leases.Rings
-	// Tracker, Missing and Board are required.
+	// Tracker and Missing are required.
 	Tracker *leases.Tracker
 	Missing Missing
-	Board   *findings.Board
 	// Recorder takes an event for each condition that tells something new. Optional.
 	Recorder events.EventRecorder
 	// Grace is that of the leases controller.
@@ -62,6 +62,8 @@ type Controller struct {
 
 	mu    sync.Mutex
 	rings map[string]*state
+	// found is what other controllers reported, by ring and type of condition.
+	found map[string]map[string]metav1.Condition
 }
 
 // requestTimeout bounds each request.
@@ -69,8 +71,8 @@ const requestTimeout = 5 * time.Second
 
 // New returns a Controller for one term.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Client == nil || cfg.Leases == nil || cfg.Rings == nil || cfg.Snapshots == nil || cfg.Tracker == nil || cfg.Missing == nil || cfg.Board == nil {
-		return nil, errors.New("table: Client, Leases, Rings, Snapshots, Tracker, Missing and Board are required")
+	if cfg.Client == nil || cfg.Leases == nil || cfg.Rings == nil || cfg.Snapshots == nil || cfg.Tracker == nil || cfg.Missing == nil {
+		return nil, errors.New("table: Client, Leases, Rings, Snapshots, Tracker and Missing are required")
 	}
 	if cfg.Workers <= 0 {
 		cfg.Workers = 4
@@ -79,9 +81,9 @@ func New(cfg Config) (*Controller, error) {
 		cfg.Clock = clock.RealClock{}
 	}
 	if cfg.Metrics == nil {
-		cfg.Metrics, _ = NewMetrics(nil) // which registers nothing that could fail
+		cfg.Metrics = NewMetrics(nil)
 	}
-	c := &Controller{cfg: cfg, rings: map[string]*state{}}
+	c := &Controller{cfg: cfg, rings: map[string]*state{}, found: map[string]map[string]metav1.Condition{}}
 	var err error
 	c.worker, err = worker.New(worker.Config[string]{
 		Name: "table", Workers: cfg.Workers, Sync: c.sync,
@@ -93,6 +95,21 @@ func New(cfg Config) (*Controller, error) {
 }
 
 func (c *Controller) add(ring string) { c.worker.Add(ring) }
+
+// Report takes a condition of a ring that another controller of this term has found out about, so that there is one writer of
+// the status (H1). Its times do not matter, and neither reason nor message may have in it what is different each time, such
+// as an age: each difference is a write. It does not block, and is safe for concurrent use.
+func (c *Controller) Report(ring string, condition metav1.Condition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.found[ring] == nil {
+		c.found[ring] = map[string]metav1.Condition{}
+	}
+	if c.found[ring][condition.Type] != condition {
+		c.found[ring][condition.Type] = condition
+		c.add(ring)
+	}
+}
 
 // Run works until ctx ends. It must be called at most once.
 func (c *Controller) Run(ctx context.Context) error {
@@ -111,8 +128,6 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer func() { _ = c.cfg.Rings.RemoveEventHandler(registration) }()
 	defer c.cfg.Snapshots.Subscribe(c.add)()
-	defer c.cfg.Board.Subscribe(c.add)()
-	defer c.cfg.Tracker.Subscribe(c.add)()
 	return c.worker.Run(ctx)
 }
 
@@ -141,7 +156,10 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	} else if table.Revision > 0 {
 		v.next = &table
 	}
-	found := append(c.cfg.Board.Get(name), c.findings(r, s, v)...)
+	c.mu.Lock()
+	found := slices.Collect(maps.Values(c.found[name]))
+	c.mu.Unlock()
+	found = append(found, shardsCondition(r, v), leasesCondition(r), slotsCondition(v, &s.progress, c.cfg.Clock.Now()))
 	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
 		return 0, err
 	}
@@ -163,9 +181,9 @@ func (c *Controller) state(r *snapshot.Ring) *state {
 func (c *Controller) forget(name string) {
 	c.mu.Lock()
 	delete(c.rings, name)
+	delete(c.found, name)
 	c.mu.Unlock()
 	c.cfg.Metrics.forget(name)
-	c.cfg.Board.Drop(name)
 }
 
 // get reads the ring from the present state.

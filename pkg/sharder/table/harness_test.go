@@ -24,7 +24,6 @@ import (
 	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
@@ -110,7 +109,7 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 type replica struct {
 	w        *world
 	faults   *faults
-	board    *findings.Board
+	table    *table.Controller
 	registry *prometheus.Registry
 	stop     func()
 }
@@ -132,7 +131,7 @@ func (w *world) lead() *replica {
 			w.t.Fatal(err)
 		}
 	}
-	r := &replica{w: w, board: &findings.Board{}, registry: prometheus.NewRegistry(), faults: &faults{}}
+	r := &replica{w: w, registry: prometheus.NewRegistry(), faults: &faults{}}
 	config := rest.CopyConfig(w.config)
 	config.QPS = -1
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { r.faults.next = next; return r.faults })
@@ -151,17 +150,13 @@ func (w *world) lead() *replica {
 		Namespaces: corelisters.NewNamespaceLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})),
 	})
 	must(err)
-	leaseMetrics, err := leases.NewMetrics(r.registry)
-	must(err)
 	leaseController, err := leases.New(leases.Config{
-		Client: kube.CoordinationV1(), Informer: leaseInformer, Tracker: tracker, Rings: snapshots, Metrics: leaseMetrics,
+		Client: kube.CoordinationV1(), Informer: leaseInformer, Tracker: tracker, Rings: snapshots, Metrics: leases.NewMetrics(r.registry),
 	})
 	must(err)
-	tableMetrics, err := table.NewMetrics(r.registry)
-	must(err)
-	controller, err := table.New(table.Config{
+	r.table, err = table.New(table.Config{
 		Client: rings, Leases: kube.CoordinationV1(), Rings: ringInformer, Snapshots: snapshots, Tracker: tracker,
-		Missing: leaseController, Board: r.board, Metrics: tableMetrics,
+		Missing: leaseController, Metrics: table.NewMetrics(r.registry),
 	})
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -176,7 +171,7 @@ func (w *world) lead() *replica {
 			return nil
 		}
 		wg.Go(func() { _ = leaseController.Run(ctx) })
-		return controller.Run(ctx)
+		return r.table.Run(ctx)
 	})
 	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	w.t.Cleanup(r.stop)

@@ -1,10 +1,10 @@
 package table
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,35 +20,28 @@ type Metrics struct {
 }
 
 // NewMetrics registers the metrics, unless the registerer is nil.
-func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
+func NewMetrics(registerer prometheus.Registerer) *Metrics {
+	auto := promauto.With(registerer)
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterring_sharder_" + name, Help: help}, append([]string{"ring"}, labels...))
+		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: "clusterring_sharder_" + name, Help: help}, append([]string{"ring"}, labels...))
 	}
-	m := &Metrics{
+	return &Metrics{
 		slots:      gauge("slots", "Slots of a shard: those that it has (owned), and of these those that it is asked to give up (releasing).", "shard", "state"),
 		unassigned: gauge("unassigned_slots", "Slots that no shard has."),
 		revision:   gauge("table_revision", "Revision of the ring's table."),
 		founding:   gauge("table_founding", "1 while the table is made from what the shards hold, because there was none or it was lost."),
 		oldest:     gauge("oldest_release_seconds", "How long the oldest unanswered request for a slot had been waiting when the ring was last looked at."),
 		condition:  gauge("ring_condition", "Conditions of rings, 1 when they are True.", "condition"),
-		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		writes: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "clusterring_sharder_table_writes_total",
 			Help: "Writes of tables by result: written, conflict, or failed.",
 		}, []string{"ring", "result"}),
-		releases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		releases: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "clusterring_sharder_release_duration_seconds",
 			Help:    "Time from the table that asks a shard for slots to the one that gives them to others.",
 			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, []string{"ring"}),
 	}
-	if registerer == nil {
-		return m, nil
-	}
-	var errs []error
-	for _, c := range []prometheus.Collector{m.slots, m.unassigned, m.revision, m.founding, m.oldest, m.condition, m.writes, m.releases} {
-		errs = append(errs, registerer.Register(c))
-	}
-	return m, errors.Join(errs...)
 }
 
 func (m *Metrics) gauges() []*prometheus.GaugeVec {

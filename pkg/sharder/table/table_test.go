@@ -16,7 +16,6 @@ import (
 
 	"github.com/clusterring/clusterring/internal/simapi"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/table"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -367,7 +366,7 @@ func TestQuiet(t *testing.T) {
 		if after := w.object(); after.ResourceVersion != before.ResourceVersion {
 			t.Errorf("the status was written for nothing: %+v", after.Status)
 		}
-		leader.board.Set(w.ring, findings.Finding{Type: "AdmissionConfigured", Reason: "Bad", Message: strings.Repeat("ä", 40000)})
+		leader.table.Report(w.ring, metav1.Condition{Type: "AdmissionConfigured", Status: metav1.ConditionFalse, Reason: "Bad", Message: strings.Repeat("ä", 40000)})
 		w.eventually(tolerance, func() error {
 			if c := w.condition(v1alpha1.ConditionReady); c.Reason != "Bad" || len(c.Message) > 32768 || !utf8.ValidString(c.Message) {
 				return fmt.Errorf("ready: %s, a message of %d bytes", c.Reason, len(c.Message))

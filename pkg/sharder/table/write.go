@@ -15,7 +15,6 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -24,7 +23,7 @@ import (
 const fieldManager = "clusterring-sharder"
 
 // write brings the ring's status up to date: the table if it changed, and the conditions. It is one PUT, or none.
-func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, object *v1alpha1.ClusterRing, before, next ring.Table, changed bool, v view, found []findings.Finding) error {
+func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, object *v1alpha1.ClusterRing, before, next ring.Table, changed bool, v view, found []metav1.Condition) error {
 	now := c.cfg.Clock.Now()
 	status, news := desired(object.Status, r, v, found)
 	if changed {
@@ -74,7 +73,7 @@ func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, obje
 
 // desired returns the status that a ring should have, given the one that it has, and the conditions that tell something
 // new. The table stays.
-func desired(old v1alpha1.ClusterRingStatus, r *snapshot.Ring, v view, found []findings.Finding) (v1alpha1.ClusterRingStatus, []metav1.Condition) {
+func desired(old v1alpha1.ClusterRingStatus, r *snapshot.Ring, v view, found []metav1.Condition) (v1alpha1.ClusterRingStatus, []metav1.Condition) {
 	status := *old.DeepCopy()
 	status.ObservedGeneration = r.Object.Generation
 	status.Shards = int32(len(r.Shards))
@@ -82,16 +81,11 @@ func desired(old v1alpha1.ClusterRingStatus, r *snapshot.Ring, v view, found []f
 	found = ordered(carryOver(old.Conditions, found))
 	status.Conditions = nil
 	var news []metav1.Condition
-	for _, f := range append([]findings.Finding{ready(found)}, found...) {
-		condition := metav1.Condition{
-			Type: f.Type, Status: metav1.ConditionFalse, ObservedGeneration: r.Object.Generation,
-			Reason: f.Reason, Message: cut(f.Message, maxMessage),
-		}
-		if f.OK {
-			condition.Status = metav1.ConditionTrue
-		}
-		before := meta.FindStatusCondition(old.Conditions, f.Type)
-		if before == nil && !f.OK || before != nil && (before.Status != condition.Status || before.Reason != condition.Reason || !f.OK && before.Message != condition.Message) {
+	for _, condition := range append([]metav1.Condition{ready(found)}, found...) {
+		condition.ObservedGeneration, condition.LastTransitionTime = r.Object.Generation, metav1.Time{}
+		condition.Message = cut(condition.Message, maxMessage)
+		bad, before := condition.Status != metav1.ConditionTrue, meta.FindStatusCondition(old.Conditions, condition.Type)
+		if before == nil && bad || before != nil && (before.Status != condition.Status || before.Reason != condition.Reason || bad && before.Message != condition.Message) {
 			news = append(news, condition)
 		}
 		if before != nil {
@@ -103,11 +97,10 @@ func desired(old v1alpha1.ClusterRingStatus, r *snapshot.Ring, v view, found []f
 }
 
 // carryOver adds what earlier conditions say of which nothing was found in this term yet: nobody has looked so far.
-func carryOver(conditions []metav1.Condition, found []findings.Finding) []findings.Finding {
+func carryOver(conditions, found []metav1.Condition) []metav1.Condition {
 	for _, c := range conditions {
-		isNew := func(f findings.Finding) bool { return f.Type == c.Type }
-		if slices.Contains(order, c.Type) && !slices.ContainsFunc(found, isNew) {
-			found = append(found, findings.Finding{Type: c.Type, OK: c.Status == metav1.ConditionTrue, Reason: c.Reason, Message: c.Message})
+		if slices.Contains(order, c.Type) && meta.FindStatusCondition(found, c.Type) == nil {
+			found = append(found, c)
 		}
 	}
 	return found

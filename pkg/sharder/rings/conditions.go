@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/clusterring/clusterring/pkg/sharder/findings"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
-// Types of findings.
+// Types of conditions.
 const (
 	// ResourcesResolved says that the API server serves all resources of the ring.
 	ResourcesResolved = "ResourcesResolved"
@@ -19,9 +20,9 @@ const (
 	AdmissionConfigured = "AdmissionConfigured"
 )
 
-func resourcesFinding(r *snapshot.Ring) findings.Finding {
+func resourcesCondition(r *snapshot.Ring) metav1.Condition {
 	if len(r.Problems) == 0 {
-		return findings.Finding{Type: ResourcesResolved, OK: true, Reason: "AllServed", Message: "The API server serves all resources of the ring."}
+		return metav1.Condition{Type: ResourcesResolved, Status: metav1.ConditionTrue, Reason: "AllServed", Message: "The API server serves all resources of the ring."}
 	}
 	reason := "NoAnswer"
 	var parts []string
@@ -34,11 +35,11 @@ func resourcesFinding(r *snapshot.Ring) findings.Finding {
 		// The error itself may read differently each time, and each time would be a write. It is in the log.
 		parts = append(parts, fmt.Sprintf("resource %s could not be looked up, the API server gave no answer", p.Resource))
 	}
-	return findings.Finding{Type: ResourcesResolved, Reason: reason, Message: strings.Join(parts, "; ") +
+	return metav1.Condition{Type: ResourcesResolved, Status: metav1.ConditionFalse, Reason: reason, Message: strings.Join(parts, "; ") +
 		". The other resources of the ring work. Install what is missing, or correct spec.resources; the sharder looks again every few seconds."}
 }
 
-// notConfigured is a finding about admission that does not work as it should.
-func notConfigured(reason, format string, args ...any) findings.Finding {
-	return findings.Finding{Type: AdmissionConfigured, Reason: reason, Message: fmt.Sprintf(format, args...)}
+// notConfigured is a condition about admission that does not work as it should.
+func notConfigured(reason, format string, args ...any) metav1.Condition {
+	return metav1.Condition{Type: AdmissionConfigured, Status: metav1.ConditionFalse, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
