@@ -27,8 +27,11 @@ type ledger struct {
 	gained ring.Slots
 	// given are those of the gained slots that a word was sent without, answered or not.
 	given ring.Slots
-	// open are the slots that work may begin in: gained, not given, and the shard's own.
+	// open are the slots that work may begin in: gained, not given, not refused, and the shard's own.
 	open ring.Slots
+	// refused are those of the gained slots that work was refused in while they were not the shard's own. If they come to be
+	// so again, nothing would show the objects in question to the controller: they have to be gained again.
+	refused ring.Slots
 	// ever are the slots that were open at some time.
 	ever ring.Slots
 	// work counts what was begun and has not ended, and requests count those that were sent and may still be executed.
@@ -67,6 +70,9 @@ func (l *ledger) begin(slot int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.open.Has(slot) || l.closed {
+		if l.gained.Has(slot) {
+			l.refused = l.refused.With(slot)
+		}
 		return false
 	}
 	l.work.add(slot)
@@ -162,7 +168,7 @@ func (l *ledger) see(ringUID string, t *ring.Table) ring.Seat {
 }
 
 func (l *ledger) reopen() {
-	l.open = l.seat.Own().Intersect(l.gained).Minus(l.given)
+	l.open = l.seat.Own().Intersect(l.gained).Minus(l.given).Minus(l.refused)
 	l.ever = l.ever.Union(l.open)
 }
 
@@ -172,19 +178,22 @@ func (l *ledger) gain(slots ring.Slots) ring.Slots {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gained = l.gained.Union(slots.Intersect(l.seat.Own()))
-	l.given = l.given.Minus(slots)
+	l.given, l.refused = l.given.Minus(slots), l.refused.Minus(slots)
 	l.reopen()
 	return l.gained
 }
 
 // drop forgets gained slots that the shard has given up: it has sent a word without them, or nobody has a word with them
-// and nothing is under way. It returns what main informers show from now on, and what is the shard's own and not gained.
+// and nothing is under way. It also forgets those that it was asked for and may keep after all, if work was refused there and
+// nothing is under way. It returns what main informers show from now on, and what is the shard's own and not gained.
 func (l *ledger) drop(shown ring.Holds) (gained, missing ring.Slots) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	own := l.seat.Own()
-	kept := own.Union(l.busy()).Union(shown.Slots).Minus(l.given)
+	busy := l.busy()
+	kept := own.Union(busy).Union(shown.Slots).Minus(l.given).Minus(l.refused.Intersect(own).Minus(busy))
 	l.gained, l.given = l.gained.Intersect(kept), ring.Slots{}
+	l.refused = l.refused.Intersect(l.gained)
 	l.reopen()
 	return l.gained, own.Minus(l.gained)
 }
