@@ -53,7 +53,7 @@ func TestWrongUsage(t *testing.T) {
 		"unknown flag":         {[]string{"--grace=1s"}, 2, []string{"--grace"}},
 		"value of a flag":      {[]string{"--kube-api-qps=fast"}, 2, []string{"--kube-api-qps", "fast"}},
 		"argument":             {[]string{"start"}, 2, []string{`"start"`}},
-		"value out of range":   {[]string{"--leader-elect-renew-deadline=20s", "--concurrent-writes=0"}, 2, []string{"--leader-elect-renew-deadline", "--concurrent-writes", "assignment.concurrentWrites"}},
+		"value out of range":   {[]string{"--leader-elect-renew-deadline=20s", "--concurrent-writes=0"}, 2, []string{"--leader-elect-renew-deadline", "--concurrent-writes", "labels.concurrentWrites"}},
 		"no kubeconfig":        {[]string{"--kubeconfig=" + none}, 2, []string{"--kubeconfig", none}},
 		"garbage kubeconfig":   {[]string{"--kubeconfig=" + garbage}, 2, []string{"--kubeconfig", garbage}},
 		"not in a pod":         {[]string{"--kubeconfig="}, 2, []string{"--kubeconfig", "client.kubeconfig"}},
