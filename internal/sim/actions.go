@@ -188,7 +188,12 @@ func (w *World) use(ctx context.Context, a Action) error {
 	case restore:
 		return w.restore(ctx, a.N)
 	case removeChild:
-		return w.user.CoreV1().Secrets(namespaceOf(a.N)).Delete(ctx, name, metav1.DeleteOptions{})
+		secrets := w.user.CoreV1().Secrets(namespaceOf(a.N))
+		child, err := secrets.Get(ctx, name, metav1.GetOptions{})
+		if err != nil || child.Labels[w.ledger.slotLabel] == "" {
+			return err // No shard sees a child without a label, nor that it goes; the documentation says so.
+		}
+		return secrets.Delete(ctx, name, *metav1.NewRVDeletionPrecondition(child.ResourceVersion))
 	case relabelChild:
 		_, err := w.user.CoreV1().Secrets(namespaceOf(a.N)).Patch(ctx, name, types.MergePatchType,
 			fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, w.ledger.slotLabel, a.Target), metav1.PatchOptions{})

@@ -41,7 +41,7 @@ type ledger struct {
 	working map[key]map[worker]bool
 	// owners has the UID of the Lease that owns each slot by the table as stored. It is empty while there is no table.
 	owners [ring.Count]types.UID
-	// revision is that of the last table of this ring.
+	// revision is that of the table of this ring, 0 without one.
 	revision int64
 	// flows is how many slots have gone from one shard to another.
 	flows map[Flow]int
@@ -164,6 +164,9 @@ func (l *ledger) seenRing(content map[string]any) {
 		return
 	}
 	if table == nil || table.Ring != string(object.UID) {
+		// What follows a table that is gone may have any revision that nobody who lives has seen. A shard that has seen a
+		// higher one would follow it never again, and show that by what it works on, or does not.
+		l.revision = 0
 		return
 	}
 	if table.Revision < l.revision {
