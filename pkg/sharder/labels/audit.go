@@ -80,6 +80,9 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 			unread[main.Resource] = err
 		}
 	}
+	for _, main := range r.rule.Main {
+		r.menders[main.Resource].settle(ctx, settleTimeout)
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -95,6 +98,7 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 		r.cfg.Metrics.auditSeconds.WithLabelValues(r.name).Set(took.Seconds())
 		r.schedule.done(time.Now(), took, interval)
 		logger.V(2).Info("Audited all labels", "took", took)
+		r.audited.Store(true)
 	}
 	if len(unread) > 0 {
 		delay := unreadRetry
@@ -169,6 +173,9 @@ func (r *runner) post() {
 		found.Message = fmt.Sprintf("%s not get or keep the label of the slot, and so may not be worked on; for example %s: %s; "+
 			"see which policy, webhook, controller or missing right is behind that; the sharder tries again every few minutes",
 			roughly(stuck), example.object, example.problem)
+	}
+	if found.Status == metav1.ConditionTrue && !r.audited.Load() {
+		return // Nobody has looked at what was there before, so what an earlier term found stands.
 	}
 	r.cfg.Report(r.name, found)
 }

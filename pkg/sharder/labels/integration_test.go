@@ -208,7 +208,8 @@ func TestBirths(t *testing.T) {
 	}
 }
 
-// TestChildrenFirst (case 11): what exists when sharding is turned on gets its labels from the youngest generation up.
+// TestChildrenFirst (case 11): what exists when sharding is turned on gets its labels from the youngest generation up. The condition
+// says that all have theirs when that is so.
 func TestChildrenFirst(t *testing.T) {
 	f := newFixture(t)
 	const families = 20
@@ -218,6 +219,16 @@ func TestChildrenFirst(t *testing.T) {
 		f.account(fmt.Sprintf("grandchild-%d", i), child)
 	}
 	f.start(true)
+	testenv.Poll(t, 20*time.Second, func(context.Context) error {
+		if c := f.found.Load(); c == nil || c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("condition %v", c)
+		}
+		return nil
+	})
+	left, err := f.kube.CoreV1().ConfigMaps(f.ns).List(t.Context(), metav1.ListOptions{LabelSelector: wire.UnlabelledSelector(f.ring).String()})
+	if must(f, left, err); len(left.Items) > 0 {
+		t.Errorf("%d objects have no label yet, for example %s", len(left.Items), left.Items[0].Name)
+	}
 	version := func(o *metav1.PartialObjectMetadata) int {
 		n, err := strconv.Atoi(o.ResourceVersion)
 		return must(f, n, err)

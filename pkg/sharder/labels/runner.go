@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,8 +38,9 @@ type runner struct {
 	menders  map[resources.Resource]*mender
 	watches  []*changes
 	schedule *schedule
-	owners   *lru.Cache // labels of controlled objects by UID
-	first    time.Time  // begin of the first audit
+	owners   *lru.Cache  // labels of controlled objects by UID
+	first    time.Time   // begin of the first audit
+	audited  atomic.Bool // all labels were looked at, and written as far as that is possible
 }
 
 // wanted is what a label should be.
