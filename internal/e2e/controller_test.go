@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,8 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
@@ -45,7 +49,8 @@ const (
 // controller is a sharded controller of ConfigMaps. Its work on each is to take a moment and to leave the shard's name on
 // it, and it records when the work begins and ends.
 type controller struct {
-	shard      *shard.Shard
+	shard      *shard.Shard // nil under leader election
+	ring, name string
 	configMaps *shard.Resource
 	client     kubernetes.Interface
 	record     *record.Writer
@@ -75,6 +80,8 @@ func shardMain(args []string) int {
 	unconditional := fs.Bool("unconditional", false, "write without a resource version")
 	stubborn := fs.Bool("stubborn", false, "go on with work that was begun when the Lease is lost")
 	fenced := fs.Bool("fenced", true, "write only while the Lease is held")
+	elects := fs.Bool("leader-elect", false, "work alone, under leader election, and not as a shard")
+	objects := fs.String("objects", "", "namespace of the objects, without a ring")
 	withChildren := fs.Bool("children", false, "create a Secret for each ConfigMap")
 	_ = fs.Parse(args)
 
@@ -88,6 +95,15 @@ func shardMain(args []string) int {
 			return err
 		}
 		config.QPS = -1
+		log, err := record.Open(*path, record.Worker{Shard: *name, Holder: *identity})
+		if err != nil {
+			return err
+		}
+		if *elects {
+			return errors.Join(lead(ctx, config, *namespace, *objects, *leaseDuration, &controller{
+				ring: *ring, name: *name, record: log, duration: *work, writes: *writes,
+			}), log.Close())
+		}
 		s, err := shard.New(shard.Config{
 			Ring: *ring, RESTConfig: config, Name: *name, Namespace: *namespace, Identity: *identity, LeaseDuration: *leaseDuration,
 		})
@@ -101,12 +117,8 @@ func shardMain(args []string) int {
 		if err != nil {
 			return err
 		}
-		log, err := record.Open(*path, record.Worker{Shard: s.Name(), Holder: s.Identity()})
-		if err != nil {
-			return err
-		}
-		c := &controller{shard: s, configMaps: s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap")), client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: *stubborn}
-		run, err := c.prepare(*withChildren)
+		c := &controller{shard: s, ring: s.Ring(), name: s.Name(), configMaps: s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap")), client: client, record: log, duration: *work, writes: *writes, unconditional: *unconditional, stubborn: *stubborn}
+		run, err := c.prepare(informers.NewSharedInformerFactory(client, 0), *withChildren)
 		if err != nil {
 			return err
 		}
@@ -119,12 +131,59 @@ func shardMain(args []string) int {
 	return 0
 }
 
-// prepare makes informers and returns what works with them.
-func (c *controller) prepare(withChildren bool) (run func(context.Context) error, err error) {
-	factory := informers.NewSharedInformerFactory(c.client, 0)
-	informer := factory.InformerFor(&corev1.ConfigMap{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
-		return shard.NewInformer(c.configMaps, client.CoreV1().ConfigMaps(""), shard.InformerOptions{ResyncPeriod: resync})
+// lead lets the controller work whenever this process leads.
+func lead(ctx context.Context, config *rest.Config, namespace, objects string, duration time.Duration, c *controller) (err error) {
+	if c.client, err = kubernetes.NewForConfig(config); err != nil {
+		return err
+	}
+	run, err := c.prepare(informers.NewSharedInformerFactoryWithOptions(c.client, 0, informers.WithNamespace(objects)), false)
+	if err != nil {
+		return err
+	}
+	// The Lease is released when the work has ended, and not before.
+	electing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var led atomic.Bool
+	defer context.AfterFunc(ctx, func() {
+		if !led.Load() {
+			cancel()
+		}
+	})()
+	ended := make(chan error, 1)
+	leaderelection.RunOrDie(electing, leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta: metav1.ObjectMeta{Namespace: namespace, Name: "controller-" + c.ring}, Client: c.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: c.name},
+		},
+		LeaseDuration: duration, RenewDeadline: duration * 2 / 3, RetryPeriod: duration / 5, ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				led.Store(true)
+				leading, stop := context.WithCancel(leading)
+				defer context.AfterFunc(ctx, stop)()
+				ended <- run(leading)
+				cancel()
+			},
+			OnStoppedLeading: func() {},
+		},
 	})
+	if ctx.Err() == nil {
+		return errors.New("the lead was lost")
+	}
+	if led.Load() {
+		return <-ended
+	}
+	return nil
+}
+
+// prepare makes informers and returns what works with them.
+func (c *controller) prepare(factory informers.SharedInformerFactory, withChildren bool) (run func(context.Context) error, err error) {
+	if c.shard != nil {
+		factory.InformerFor(&corev1.ConfigMap{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+			return shard.NewInformer(c.configMaps, client.CoreV1().ConfigMaps(""), shard.InformerOptions{ResyncPeriod: resync})
+		})
+	}
+	informer := factory.Core().V1().ConfigMaps().Informer()
 	loop, err := worker.New(worker.Config[cache.ObjectName]{
 		Name: "configmaps", Workers: 8,
 		Sync: func(ctx context.Context, name cache.ObjectName) (time.Duration, error) {
@@ -197,12 +256,12 @@ func (c *controller) sync(ctx context.Context, objects cache.Indexer, name cache
 	if err := c.createChild(ctx, object); err != nil {
 		return err
 	}
-	by, last := workedBy+c.shard.Ring(), wroteLast+c.shard.Ring()
-	wrote := c.shard.Name() + " " + object.Data["changed"]
-	if !c.writes || object.Annotations[by] == c.shard.Name() && object.Annotations[last] == wrote {
+	by, last := workedBy+c.ring, wroteLast+c.ring
+	wrote := c.name + " " + object.Data["changed"]
+	if !c.writes || object.Annotations[by] == c.name && object.Annotations[last] == wrote {
 		return nil
 	}
-	metadata := map[string]any{"uid": object.UID, "annotations": map[string]string{by: c.shard.Name(), last: wrote}}
+	metadata := map[string]any{"uid": object.UID, "annotations": map[string]string{by: c.name, last: wrote}}
 	if !c.unconditional {
 		metadata["resourceVersion"] = object.ResourceVersion
 	}

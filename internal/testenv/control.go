@@ -3,6 +3,8 @@ package testenv
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -53,6 +55,28 @@ func (c *Cluster) StopAPIServer(ctx context.Context) error { return c.StopCompon
 
 // StartAPIServer brings it back at the same address.
 func (c *Cluster) StartAPIServer(ctx context.Context) error { return c.StartComponent(ctx, APIServer) }
+
+// SaveEtcd copies the state of etcd into a directory, as it is when etcd hangs: as after a crash.
+func (c *Cluster) SaveEtcd(ctx context.Context, to string) (err error) {
+	if err := c.PauseComponent(ctx, Etcd); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.ResumeComponent(context.WithoutCancel(ctx), Etcd)) }()
+	return os.CopyFS(to, os.DirFS(c.etcdDir()))
+}
+
+// RestoreEtcd gives etcd, which must be stopped, the state that was saved in a directory.
+func (c *Cluster) RestoreEtcd(from string) error {
+	if c.server == nil {
+		return errExisting
+	}
+	if err := os.RemoveAll(c.etcdDir()); err != nil {
+		return err
+	}
+	return os.CopyFS(c.etcdDir(), os.DirFS(from))
+}
+
+func (c *Cluster) etcdDir() string { return filepath.Join(c.Dir(), "etcd") }
 
 // RequireControl skips a test that stops or pauses components where that is not possible.
 func (c *Cluster) RequireControl(t testing.TB) {
