@@ -25,7 +25,7 @@ import (
 // TestMovesDeleteNothing (case 25): a controller that would delete something outside on delete events is told of real ones
 // only, whoever joins, leaves or crashes.
 func TestMovesDeleteNothing(t *testing.T) {
-	w := newWorld(t, true)
+	w := newWorld(t)
 	w.createRing(ownersAndChildren())
 	var names []string
 	for i := range 60 {
@@ -80,53 +80,53 @@ func (w *world) slotIn(namespace, name string) int {
 }
 
 // TestTurnedOn (case 11): owners with children exist before the ring does. No shard takes an owner for one without a child.
-func TestTurnedOn(t *testing.T) {
-	for name, admission := range map[string]bool{"with admission": true, "without admission": false} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, admission)
-			var names []string
-			secrets := w.kube.CoreV1().Secrets(w.namespace)
-			for i := range 300 {
-				for _, kind := range []string{"fixed", "gen"} {
-					owner := w.createOwner(fmt.Sprintf("%s-%d", kind, i))
-					names = append(names, owner.Name)
-					if _, err := secrets.Create(t.Context(), newChild(owner), metav1.CreateOptions{}); err != nil {
-						t.Fatal(err)
-					}
-				}
+func TestTurnedOn(t *testing.T) { newWorld(t).turnOn() }
+
+// TestTurnedOnWithoutAdmission is TestTurnedOn without admission.
+func TestTurnedOnWithoutAdmission(t *testing.T) { newWorldAlone(t, false).turnOn() }
+
+func (w *world) turnOn() {
+	var names []string
+	secrets := w.kube.CoreV1().Secrets(w.namespace)
+	for i := range 300 {
+		for _, kind := range []string{"fixed", "gen"} {
+			owner := w.createOwner(fmt.Sprintf("%s-%d", kind, i))
+			names = append(names, owner.Name)
+			if _, err := secrets.Create(w.Context(), newChild(owner), metav1.CreateOptions{}); err != nil {
+				w.Fatal(err)
 			}
-			w.createRing(ownersAndChildren())
-			a, b, c := w.start("a"), w.start("b"), w.start("c")
-			w.awaitBalance("a", "b", "c")
-			w.awaitWork(names, a, b, c)
-			for _, c := range []*controller{a, b, c} {
-				if c.exists > 0 {
-					t.Errorf("shard %s: %d children existed already", c.name, c.exists)
-				}
-			}
-			list, err := secrets.List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			count := map[string]int{}
-			for i := range list.Items {
-				if ref := metav1.GetControllerOf(&list.Items[i]); ref != nil {
-					count[ref.Name]++
-				}
-			}
-			for _, name := range names {
-				if count[name] != 1 {
-					t.Errorf("%s has %d children", name, count[name])
-				}
-			}
-		})
+		}
+	}
+	w.createRing(ownersAndChildren())
+	a, b, c := w.start("a"), w.start("b"), w.start("c")
+	w.awaitBalance("a", "b", "c")
+	w.awaitWork(names, a, b, c)
+	for _, c := range []*controller{a, b, c} {
+		if c.exists > 0 {
+			w.Errorf("shard %s: %d children existed already", c.name, c.exists)
+		}
+	}
+	list, err := secrets.List(w.Context(), metav1.ListOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	count := map[string]int{}
+	for i := range list.Items {
+		if ref := metav1.GetControllerOf(&list.Items[i]); ref != nil {
+			count[ref.Name]++
+		}
+	}
+	for _, name := range names {
+		if count[name] != 1 {
+			w.Errorf("%s has %d children", name, count[name])
+		}
 	}
 }
 
 // TestAdoption (case 26): a child is where its controller is, also when it gets another one, or none and then one of the
 // same name.
 func TestAdoption(t *testing.T) {
-	w := newWorld(t, true)
+	w := newWorld(t)
 	w.createRing(ownersAndChildren())
 	configs, secrets := w.kube.CoreV1().ConfigMaps(w.namespace), w.kube.CoreV1().Secrets(w.namespace)
 	first, second := w.createOwner("first"), w.createOwner("second")
@@ -182,7 +182,7 @@ func TestAdoption(t *testing.T) {
 // TestGeneratedNames (case 9): an object without a name has no slot yet, and admission does not make a name up, which could be
 // longer than what the API server would make.
 func TestGeneratedNames(t *testing.T) {
-	w := newWorld(t, true)
+	w := newWorld(t)
 	gadget := schema.GroupVersionResource{Group: "cases.clusterring.dev", Version: "v1", Resource: "gadgets"}
 	w.createRing(v1alpha1.RingResource{GroupResource: v1alpha1.GroupResource{Group: gadget.Group, Resource: gadget.Resource}})
 	client, err := dynamic.NewForConfig(cluster.Config())

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -53,7 +54,8 @@ type controller struct {
 	name   string
 	stop   context.CancelFunc
 	done   chan error
-	dead   atomic.Bool // its requests fail
+	dead   atomic.Bool   // its requests fail
+	slow   time.Duration // how long a sync takes
 	client kubernetes.Interface
 	owners *shard.Resource
 	// widgets are a second main resource, if it is to have that.
@@ -219,7 +221,20 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 		return nil
 	}
 	defer done()
+	end, err := c.begin(c.ring+"/"+name.String(), c.name)
+	if err != nil {
+		c.Errorf("shard %s works on %s: %v", c.name, name, err)
+		return nil
+	}
+	defer end()
 	c.note(name.Name)
+	if c.slow > 0 {
+		select {
+		case <-time.After(c.slow):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if !strings.HasPrefix(name.Name, "fixed") && !strings.HasPrefix(name.Name, "gen") {
 		return nil
 	}

@@ -44,14 +44,11 @@ var (
 	sharderBinary string
 )
 
-// system has the Lease of the sharders: one for each test, one after the other.
-const system = metav1.NamespaceDefault
-
 func TestMain(m *testing.M) {
 	testenv.Main(withSharder{m}, &cluster, testenv.Options{CRDs: []string{"config/crd", "internal/cases/testdata"}})
 }
 
-// withSharder builds the sharder before the tests run.
+// withSharder builds the sharder before the tests run, and stops the shared one after them.
 type withSharder struct{ m *testing.M }
 
 func (w withSharder) Run() int {
@@ -71,7 +68,55 @@ func (w withSharder) Run() int {
 		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)
 		return 1
 	}
-	return w.m.Run()
+	group := procs.NewGroup()
+	shared = sync.OnceValues(func() (*sharder, error) { return startSharder(group, filepath.Join(dir, "sharder.log"), true) })
+	code := w.m.Run()
+	if err := group.Stop(20 * time.Second); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// A sharder is one that runs.
+type sharder struct {
+	*procs.Process
+	metrics string // address
+	webhook string // URL
+}
+
+// shared starts the sharder of the tests that run beside each other. It comes after all tests with one of their own, since there
+// cannot be two in a cluster.
+var shared func() (*sharder, error)
+
+// startSharder starts a sharder. Its admission can be reached, or not.
+func startSharder(group *procs.Group, log string, admission bool) (*sharder, error) {
+	var addresses [3]string
+	for i := range addresses {
+		var err error
+		if addresses[i], err = procs.FreeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	s := &sharder{metrics: addresses[1], webhook: "https://" + addresses[0]}
+	url := s.webhook
+	if !admission {
+		url = "https://" + addresses[2] // where nobody listens
+	}
+	var err error
+	s.Process, err = group.Start(procs.Spec{
+		Name: "sharder", Path: sharderBinary, LogFile: log,
+		Args: []string{
+			"--kubeconfig=" + cluster.KubeconfigPath, "--namespace=" + metav1.NamespaceDefault,
+			"--webhook-url=" + url, "--webhook-bind-address=" + addresses[0], "--metrics-bind-address=" + addresses[1], "-v=2",
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return s, s.Ready(ctx, procs.HTTP(http.DefaultClient, "http://"+s.metrics+"/readyz"))
 }
 
 // A world has a sharder, and a namespace that is a ring's.
@@ -81,15 +126,48 @@ type world struct {
 	ring      string
 	kube      kubernetes.Interface
 	rings     versioned.Interface
-	sharder   *procs.Process
-	metrics   string // address of the sharder's metrics
+	sharder   *sharder
+
+	busy *sync.Map // the shard that works on an object, by the ring and its name
 }
 
-// newWorld starts a sharder. Its admission can be reached, or not.
-func newWorld(t *testing.T, admission bool) *world {
+// newWorld returns a world that shares its sharder with other tests. They run at the same time.
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	testenv.Require(t, cluster)
-	w := &world{T: t, namespace: cluster.Namespace(t), ring: testenv.Name(t)}
+	t.Parallel()
+	sharder, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorldOf(t, sharder)
+}
+
+// newWorldAlone returns a world with a sharder of its own. Its admission can be reached, or not.
+func newWorldAlone(t *testing.T, admission bool) *world {
+	t.Helper()
+	testenv.Require(t, cluster)
+	group := procs.NewGroup()
+	t.Cleanup(func() {
+		if err := group.Stop(20 * time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	sharder, err := startSharder(group, filepath.Join(t.ArtifactDir(), "sharder.log"), admission)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorldOf(t, sharder)
+}
+
+func newWorldOf(t *testing.T, sharder *sharder) *world {
+	t.Helper()
+	w := &world{T: t, namespace: cluster.Namespace(t), ring: testenv.Name(t), busy: new(sync.Map), sharder: sharder}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the sharder's log:\n%s", sharder.Tail(40))
+		}
+	})
 	var err error
 	if w.kube, err = kubernetes.NewForConfig(cluster.Config()); err != nil {
 		t.Fatal(err)
@@ -98,51 +176,7 @@ func newWorld(t *testing.T, admission bool) *world {
 		t.Fatal(err)
 	}
 	w.join(w.namespace)
-	w.startSharder(admission)
 	return w
-}
-
-// startSharder starts a sharder in the namespace, which ends with the test.
-func (w *world) startSharder(admission bool) {
-	w.Helper()
-	dir := w.ArtifactDir()
-	var addresses [3]string
-	for i := range addresses {
-		var err error
-		if addresses[i], err = procs.FreeAddress(); err != nil {
-			w.Fatal(err)
-		}
-	}
-	url := "https://" + addresses[0]
-	if !admission {
-		url = "https://" + addresses[2] // where nobody listens
-	}
-	w.metrics = addresses[1]
-	group := procs.NewGroup()
-	w.Cleanup(func() {
-		if w.Failed() {
-			w.Logf("end of the sharder's log:\n%s", w.sharder.Tail(40))
-		}
-		if err := group.Stop(20 * time.Second); err != nil {
-			w.Error(err)
-		}
-	})
-	var err error
-	w.sharder, err = group.Start(procs.Spec{
-		Name: "sharder", Path: sharderBinary, LogFile: filepath.Join(dir, "sharder.log"),
-		Args: []string{
-			"--kubeconfig=" + testenv.WriteKubeconfig(w, cluster.Config()), "--namespace=" + system,
-			"--webhook-url=" + url, "--webhook-bind-address=" + addresses[0], "--metrics-bind-address=" + addresses[1], "-v=2",
-		},
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(w.Context(), timeout)
-	defer cancel()
-	if err := w.sharder.Ready(ctx, procs.HTTP(http.DefaultClient, "http://"+addresses[1]+"/readyz")); err != nil {
-		w.Fatal(err)
-	}
 }
 
 // another returns another ring of the same sharder.
@@ -250,7 +284,7 @@ func (w *world) awaitCondition(condition string, status metav1.ConditionStatus, 
 // requests returns how many requests the sharder has made so far.
 func (w *world) requests() int {
 	w.Helper()
-	response, err := http.Get("http://" + w.metrics + "/metrics")
+	response, err := http.Get("http://" + w.sharder.metrics + "/metrics")
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -28,7 +28,7 @@ import (
 // TestUnreadable (case 14): one of the ring's two resources can neither be listed nor watched any more, for ever: its conversion
 // webhook is not there. When a shard dies, the objects of the other resource go to others as ever, and another ring notices nothing.
 func TestUnreadable(t *testing.T) {
-	w := newWorld(t, true)
+	w := newWorldAlone(t, true)
 	other := w.another()
 	other.createRing(ownersAndChildren())
 	x := other.start("x")
@@ -53,11 +53,10 @@ func TestUnreadable(t *testing.T) {
 	names := w.create(w.namespace, "object", 100)
 	withWidgets := func(c *controller, _ *rest.Config) { c.withWidgets = true }
 	a, b := w.start("a", withWidgets), w.start("b", withWidgets)
-	w.awaitBalance("a", "b")
+	moving := w.with(w.awaitBalance("a", "b")["b"], w.namespace, names)
 	w.awaitWork(append(widgets, names...), a, b)
 
 	w.breakConversion(client)
-	moving := b.workedOn(names)
 	forget(a, b, x)
 	b.dead.Store(true)
 	died := time.Now()
@@ -107,15 +106,14 @@ func (w *world) breakConversion(client dynamic.Interface) {
 // TestCutOff (case 24): a shard renews its Lease, and gets no answers to lists and watches. It loses its objects within a bound, gets
 // none when it starts again, and a condition names it.
 func TestCutOff(t *testing.T) {
-	w := newWorld(t, true)
+	w := newWorld(t)
 	w.createRing(ownersAndChildren())
 	names := w.create(w.namespace, "object", 100)
 	proxy := w.proxy()
 	a, b := w.start("a"), w.start("b", dataThrough(proxy))
-	w.awaitBalance("a", "b")
+	moving := w.with(w.awaitBalance("a", "b")["b"], w.namespace, names)
 	w.awaitWork(names, a, b)
 
-	moving := b.workedOn(names)
 	forget(a)
 	proxy.Refuse()
 	proxy.Cut()
