@@ -169,15 +169,15 @@ func TestPermissions(t *testing.T) {
 	f := newFixture(t)
 	f.leader(f.start())
 	f.createRing()
-	ctx := t.Context()
-	object, err := f.rings.ShardingV1alpha1().ClusterRings().Get(ctx, f.ring, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	object.Spec.Resources[0].ControlledResources[0].Resource = "services"
-	if _, err := f.rings.ShardingV1alpha1().ClusterRings().Update(ctx, object, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Poll(t, timeout, func(ctx context.Context) error { // The sharder writes the status at the same time.
+		object, err := f.rings.ShardingV1alpha1().ClusterRings().Get(ctx, f.ring, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		object.Spec.Resources[0].ControlledResources[0].Resource = "services"
+		_, err = f.rings.ShardingV1alpha1().ClusterRings().Update(ctx, object, metav1.UpdateOptions{})
+		return err
+	})
 	c := f.condition(rings.PermissionsGranted, metav1.ConditionFalse, "MissingPermission")
 	const rule = `- {apiGroups: [""], resources: ["services"], verbs: ["get", "list", "watch", "patch"]}`
 	if want := "get, list, watch, patch services"; !strings.Contains(c.Message, want) || !strings.Contains(c.Message, rule) {
