@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/clusterring/clusterring/examples/webhosting/pkg/apis/webhosting/v1alpha1"
 	"github.com/clusterring/clusterring/internal/record"
-	"github.com/clusterring/clusterring/internal/tcpproxy"
 	"github.com/clusterring/clusterring/internal/testenv"
 )
 
@@ -134,24 +132,7 @@ func TestFarAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	config := cluster.Config()
-	server, err := url.Parse(config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy, err := tcpproxy.New(tcpproxy.Config{Target: server.Host, Latency: 30 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- proxy.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	config.Host = "https://" + proxy.Addr()
+	config.Host = "https://" + cluster.Proxy(t, 30*time.Millisecond).Addr()
 	r, written := w.startCountedWith(config)
 
 	const count = 10

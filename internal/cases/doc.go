@@ -20,7 +20,7 @@
 //	15  a namespace that refuses every update                    TestRefused; labels.TestClosedNamespace
 //	16  a namespace leaves a ring, or goes to another            TestNamespaceMoves; labels.TestNamespaceLeaves
 //	17  the API server cannot reach admission                    sharder.TestNotCalled; TestTurnedOn
-//	18  memory under many large creates and hostile bodies       TestMemory; admission.TestMemory
+//	18  memory under many large creates and hostile bodies       TestMemory; admission.TestDecodingKeepsNothing
 //	19  manifests applied again                                  sharder.TestManifestsAppliedAgain
 //	20  somebody edits the webhook configuration each time       sharder.TestContested, rings.TestGuard
 //	21  labels of parents copied to children                     TestReplaced, where they are copied all the time

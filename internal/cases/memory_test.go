@@ -119,8 +119,11 @@ func (w *world) review(n int, body string) (patched int) {
 	for range n {
 		sending.Go(func() {
 			response, err := client.Post(w.sharder.webhook+admission.Path(w.ring), "application/json", strings.NewReader(body))
+			for again := 0; err != nil && again < 3; again++ { // It may close connections that it does not like, or that are slow.
+				response, err = client.Post(w.sharder.webhook+admission.Path(w.ring), "application/json", strings.NewReader(body))
+			}
 			if err != nil {
-				return // It may close connections that it does not like.
+				return
 			}
 			defer response.Body.Close()
 			answer, err := io.ReadAll(response.Body)

@@ -109,7 +109,7 @@ func TestCutOff(t *testing.T) {
 	w := newWorld(t)
 	w.createRing(ownersAndChildren())
 	names := w.create(w.namespace, "object", 100)
-	proxy := w.proxy()
+	proxy := cluster.Proxy(t, 0)
 	a, b := w.start("a"), w.start("b", dataThrough(proxy))
 	moving := w.with(w.awaitBalance("a", "b")["b"], w.namespace, names)
 	w.awaitWork(names, a, b)
@@ -137,25 +137,6 @@ func TestCutOff(t *testing.T) {
 		t.Errorf("the shard ended with %v", err)
 	}
 	w.awaitBalance("a")
-}
-
-// proxy returns a proxy to the API server, which runs until the test ends.
-func (w *world) proxy() *tcpproxy.Proxy {
-	w.Helper()
-	proxy, err := tcpproxy.New(tcpproxy.Config{Target: strings.TrimPrefix(cluster.Config().Host, "https://")})
-	if err != nil {
-		w.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- proxy.Run(ctx) }()
-	w.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			w.Error(err)
-		}
-	})
-	return proxy
 }
 
 // dataThrough leads all requests of a controller but those about its Lease and its ring through a proxy.

@@ -82,7 +82,7 @@ func TestWebhookConfigurationByHand(t *testing.T) {
 	}
 	w.waitForAdmission()
 	tr.stop()
-	t.Logf("%d created, %d changed, %d deleted meanwhile", tr.created, tr.changed, tr.deleted)
+	t.Logf("%d created, %d changed, %d deleted in between", tr.created, tr.changed, tr.deleted)
 	w.checkAll("a", "b")
 	w.stillRunning()
 }

@@ -78,19 +78,7 @@ func (s *system) through(name string) []string {
 		s.Fatal(err)
 	}
 	server := config.Clusters[config.Contexts[config.CurrentContext].Cluster]
-	proxy, err := tcpproxy.New(tcpproxy.Config{Target: strings.TrimPrefix(server.Server, "https://")})
-	if err != nil {
-		s.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- proxy.Run(ctx) }()
-	s.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			s.Error(err)
-		}
-	})
+	proxy := s.cluster.Proxy(s, 0)
 	server.Server = "https://" + proxy.Addr()
 	path := filepath.Join(s.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, path); err != nil {

@@ -1,9 +1,9 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,10 +43,8 @@ func (w withSharder) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	sharderBinary = filepath.Join(dir, "sharder")
-	build := exec.Command("go", "build", "-o", sharderBinary, "github.com/clusterring/clusterring/tools/sharder")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sharder: %v\n", err)
+	if err := testenv.Build(context.Background(), dir, "tools/sharder"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return w.m.Run()

@@ -105,7 +105,7 @@ func TestTampering(t *testing.T) {
 		w.noOverlaps()
 	}
 	tr.stop()
-	t.Logf("%d created, %d changed, %d deleted meanwhile", tr.created, tr.changed, tr.deleted)
+	t.Logf("%d created, %d changed, %d deleted in between", tr.created, tr.changed, tr.deleted)
 	w.checkAll("a", "b")
 	w.stillRunning()
 }

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,19 @@ func buildDevcluster(ctx context.Context, root string) (string, error) {
 			err, "make bin/devcluster", KubeconfigVar)
 	}
 	return binary, nil
+}
+
+// Build builds programs into a directory. A program has the name of its package's folder, which is given below the module.
+func Build(ctx context.Context, dir string, packages ...string) error {
+	args := []string{"build", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}
+	for _, p := range packages {
+		args = append(args, modulePath+"/"+p)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // waitLock locks f until it is closed or this process ends.

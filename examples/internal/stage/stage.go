@@ -3,10 +3,8 @@
 package stage
 
 import (
-	"bytes"
 	"context"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -26,7 +24,6 @@ const (
 	Timeout = 3 * time.Minute
 
 	grace            = 20 * time.Second
-	module           = "github.com/clusterring/clusterring"
 	sharderNamespace = "clusterring-system"
 )
 
@@ -76,13 +73,8 @@ func (s *Stage) clear() {
 // Build builds programs from packages, which are named by their directories from the root of the repository.
 func (s *Stage) Build(packages ...string) {
 	s.t.Helper()
-	args := []string{"build", "-ldflags=-s -w", "-o", s.dir + string(filepath.Separator)}
-	for _, p := range packages {
-		args = append(args, module+"/"+p)
-	}
-	build := exec.CommandContext(s.t.Context(), "go", args...)
-	if out, err := build.CombinedOutput(); err != nil {
-		s.t.Fatalf("%s: %v\n%s", build, err, bytes.TrimSpace(out))
+	if err := testenv.Build(s.t.Context(), s.dir, packages...); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
