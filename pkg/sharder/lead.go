@@ -90,7 +90,7 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 		return err
 	}
 	labelController, err := labels.New(labels.Config{
-		Metadata: clients.metadata, Rules: labels.Snapshots{Cache: r.snapshots}, Lead: true, Namespaces: r.informers.namespaces,
+		Metadata: clients.metadata, Rings: r.snapshots, Lead: true, Namespaces: r.informers.namespaces,
 		Report: tableController.Report, Born: r.calls.Missed, Metrics: r.metrics.labels, AuditInterval: r.cfg.AuditInterval, Writers: r.cfg.Writers,
 	})
 	if err != nil {

@@ -104,7 +104,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, err
 	}
 	if r.handler, err = admission.New(admission.Config{
-		Rules: labels.Snapshots{Cache: r.snapshots}.Get, Metadata: r.clients.metadata,
+		Rings: r.snapshots.Get, Metadata: r.clients.metadata,
 		Called: r.calls.Called, Missed: r.missed, Registerer: cfg.Registerer,
 	}); err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (r *Replica) Admission() http.Handler { return r.handler }
 // cannot go on; that the API server does not answer is no such reason. It can be called once.
 func (r *Replica) Run(ctx context.Context) error {
 	births, err := labels.New(labels.Config{
-		Metadata: r.clients.metadata, Rules: labels.Snapshots{Cache: r.snapshots}, Metrics: r.metrics.labels, Writers: r.cfg.Writers,
+		Metadata: r.clients.metadata, Rings: r.snapshots, Metrics: r.metrics.labels, Writers: r.cfg.Writers,
 	})
 	if err != nil {
 		return err

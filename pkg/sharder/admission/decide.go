@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -33,10 +33,10 @@ type decision struct {
 }
 
 // owners reads the label of a grandchild's owner. ok is false if it could not be read, or is not valid.
-type owners func(ctx context.Context, owner labels.Owner) (slot string, ok bool)
+type owners func(ctx context.Context, owner snapshot.Owner) (slot string, ok bool)
 
 // decide answers what package labels would write.
-func decide(ctx context.Context, rule *labels.Rule, req *request, ownerOf owners) decision {
+func decide(ctx context.Context, rule snapshot.Rule, req *request, ownerOf owners) decision {
 	if req.problem != "" {
 		return decision{result: resultInvalid, problem: req.problem}
 	}
@@ -46,18 +46,18 @@ func decide(ctx context.Context, rule *labels.Rule, req *request, ownerOf owners
 	if req.name == "" && req.generateName != "" && rule.IsMain(req.resource) {
 		return decision{result: resultNameless}
 	}
-	answer := rule.Of(labels.Object{Resource: req.resource, Namespace: req.namespace, Name: req.name, Controller: req.controller})
+	answer := rule.Of(snapshot.Object{Resource: req.resource, Namespace: req.namespace, Name: req.name, Controller: req.controller})
 	slot := ""
 	switch answer.Kind {
-	case labels.Inside:
+	case snapshot.Inside:
 		slot, _ = answer.Label()
-	case labels.Outside:
+	case snapshot.Outside:
 		return decision{result: resultOutside}
-	case labels.Unknown:
+	case snapshot.Unknown:
 		return decision{result: resultUnknown}
-	case labels.Invalid:
+	case snapshot.Invalid:
 		return decision{result: resultInvalid, problem: answer.Problem}
-	case labels.Grandchild:
+	case snapshot.Grandchild:
 		var ok bool
 		if slot, ok = ownerOf(ctx, answer.Owner); !ok {
 			return decision{result: resultUnowned}

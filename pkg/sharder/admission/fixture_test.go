@@ -13,9 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -36,9 +37,8 @@ func resource(gr schema.GroupResource, kind string, namespaced bool) resources.R
 // rule is that of a ring "r" with namespaced Foos, which control Deployments, which control ReplicaSets, and with
 // cluster-scoped Zones, which control ConfigMaps. The namespaces "outside" and kube-system do not belong to it, and "new" is
 // not known.
-func rule() *labels.Rule {
-	return &labels.Rule{
-		Ring: "r",
+func rule() *snapshot.Ring {
+	return &snapshot.Ring{Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: "r"}}, Rule: snapshot.Rule{
 		Main: []snapshot.Main{
 			{Resource: resource(foos, "Foo", true), Controlled: []resources.Resource{
 				resource(deployments, "Deployment", true), resource(replicaSets, "ReplicaSet", true),
@@ -48,14 +48,14 @@ func rule() *labels.Rule {
 		Inside: func(namespace string) (inside, known bool) {
 			return namespace != "outside" && namespace != "kube-system", namespace != "new"
 		},
-	}
+	}}
 }
 
 func newHandler(t testing.TB, registerer prometheus.Registerer) *Handler {
 	t.Helper()
 	r := rule()
 	h, err := New(Config{
-		Rules:      func(ring string) (*labels.Rule, bool) { return r, ring == r.Ring },
+		Rings:      func(ring string) (*snapshot.Ring, bool) { return r, ring == r.Object.Name },
 		Registerer: registerer, MaxBodyBytes: 1 << 20,
 	})
 	if err != nil {

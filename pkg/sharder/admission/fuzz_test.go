@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 // FuzzHandler sends what may be an AdmissionReview or not. A request of an API server is always answered and allowed, and
@@ -106,8 +106,8 @@ func expected(req *admissionv1.AdmissionRequest, o *metav1.PartialObjectMetadata
 	if req.Operation != admissionv1.Create || req.SubResource != "" || labelled && !r.IsMain(gr) {
 		return "", false
 	}
-	answer := r.Of(labels.Object{Resource: gr, Namespace: req.Namespace, Name: o.Name, Controller: metav1.GetControllerOf(o)})
-	if answer.Kind == labels.Outside {
+	answer := r.Of(snapshot.Object{Resource: gr, Namespace: req.Namespace, Name: o.Name, Controller: metav1.GetControllerOf(o)})
+	if answer.Kind == snapshot.Outside {
 		return "", false // The audit takes the label away.
 	}
 	return answer.Label()

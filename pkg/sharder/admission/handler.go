@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -27,8 +27,8 @@ func Path(ring string) string { return "/rings/" + ring + "/label" }
 
 // Config configures a Handler.
 type Config struct {
-	// Rules returns the rule of a ring without waiting, false if the replica does not know the ring. Required.
-	Rules func(ring string) (*labels.Rule, bool)
+	// Rings returns a ring without waiting, false if the replica does not know it. Required.
+	Rings func(ring string) (*snapshot.Ring, bool)
 	// Metadata reads the owners of grandchildren. Without it they are left to the audit.
 	Metadata metadata.Interface
 	// Called is called with the ring of each request that could be answered. Optional.
@@ -53,8 +53,8 @@ type Handler struct {
 
 // New returns a Handler.
 func New(cfg Config) (*Handler, error) {
-	if cfg.Rules == nil {
-		return nil, errors.New("admission: Rules is required")
+	if cfg.Rings == nil {
+		return nil, errors.New("admission: Rings is required")
 	}
 	if cfg.MaxBodyBytes <= 0 {
 		cfg.MaxBodyBytes = 8 << 20
@@ -97,9 +97,9 @@ func (h *Handler) label(w http.ResponseWriter, r *http.Request) {
 	}
 
 	d := decision{result: resultUnknown}
-	rule, known := h.cfg.Rules(ring)
+	of, known := h.cfg.Rings(ring)
 	if known {
-		d = decide(r.Context(), rule, req, func(ctx context.Context, owner labels.Owner) (string, bool) {
+		d = decide(r.Context(), of.Rule, req, func(ctx context.Context, owner snapshot.Owner) (string, bool) {
 			return h.owners.slot(ctx, ring, owner)
 		})
 	}

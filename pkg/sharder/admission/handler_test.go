@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 const (
@@ -138,7 +138,7 @@ func TestLabel(t *testing.T) {
 			}
 			d := decision{result: resultUnknown}
 			if tt.ring == "" {
-				d = decide(t.Context(), rule(), req, func(_ context.Context, owner labels.Owner) (string, bool) {
+				d = decide(t.Context(), rule().Rule, req, func(_ context.Context, owner snapshot.Owner) (string, bool) {
 					return slotOf("grandparent"), owner.Name == "labelled" && owner.Namespace == "ns" && owner.UID == "u" && owner.Resource.Kind == "Deployment"
 				})
 			}

@@ -16,7 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/internal/testenv"
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -29,16 +29,15 @@ func TestMain(m *testing.M) { testenv.Main(m, &cluster, testenv.Options{CRDs: []
 func TestAPIServer(t *testing.T) {
 	testenv.Require(t, cluster)
 	kube, ns := kubernetes.NewForConfigOrDie(cluster.Config()), cluster.Namespace(t)
-	r := &labels.Rule{
-		Ring: testenv.Name(t),
+	r := &snapshot.Ring{Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: testenv.Name(t)}}, Rule: snapshot.Rule{
 		Main: []snapshot.Main{{Resource: resource(configMaps, "ConfigMap", true), Controlled: []resources.Resource{
 			{GVR: corev1.SchemeGroupVersion.WithResource("secrets"), Kind: "Secret", Namespaced: true},
 			{GVR: corev1.SchemeGroupVersion.WithResource("serviceaccounts"), Kind: "ServiceAccount", Namespaced: true},
 		}}},
 		Inside: func(string) (inside, known bool) { return true, true },
-	}
+	}}
 	h, err := New(Config{
-		Rules:    func(ring string) (*labels.Rule, bool) { return r, ring == r.Ring },
+		Rings:    func(ring string) (*snapshot.Ring, bool) { return r, ring == r.Object.Name },
 		Metadata: metadata.NewForConfigOrDie(cluster.Config()),
 	})
 	if err != nil {
@@ -51,10 +50,10 @@ func TestAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	register(t, kube, r.Ring, ns, "https://localhost:"+port+Path(r.Ring),
+	register(t, kube, r.Object.Name, ns, "https://localhost:"+port+Path(r.Object.Name),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))
 
-	label := "slot.sharding.clusterring.dev/" + r.Ring
+	label := "slot.sharding.clusterring.dev/" + r.Object.Name
 	var owner *corev1.ConfigMap
 	testenv.Poll(t, 20*time.Second, func(ctx context.Context) error { // until the API server asks
 		created, err := kube.CoreV1().ConfigMaps(ns).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{

@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/clusterring/clusterring/pkg/ring"
-	"github.com/clusterring/clusterring/pkg/sharder/labels"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -30,7 +30,7 @@ func newLookup(client metadata.Interface) *lookup {
 }
 
 // slot returns the value of the owner's label for the ring.
-func (l *lookup) slot(ctx context.Context, ringName string, owner labels.Owner) (string, bool) {
+func (l *lookup) slot(ctx context.Context, ringName string, owner snapshot.Owner) (string, bool) {
 	if l.client == nil {
 		return "", false
 	}

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/sharder/stream"
 )
 
 const (
@@ -29,8 +29,8 @@ const (
 	reportInterval = 2 * time.Second
 )
 
-// audits audits until ctx ends.
-func (r *runner) audits(ctx context.Context) {
+// runAudits audits until ctx ends.
+func (r *runner) runAudits(ctx context.Context) {
 	timeout := time.After(watchesTimeout)
 	for _, w := range r.watches {
 		select {
@@ -43,20 +43,7 @@ func (r *runner) audits(ctx context.Context) {
 		break
 	}
 	r.first = time.Now()
-	for ctx.Err() == nil {
-		namespaces, after := r.schedule.take(time.Now())
-		for _, namespace := range namespaces {
-			r.audit(ctx, namespace)
-		}
-		if len(namespaces) > 0 {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-r.schedule.wake:
-		case <-time.After(after):
-		}
-	}
+	r.audits.run(ctx, r.cfg.AuditInterval, r.audit)
 }
 
 // audit looks at every object in a namespace, or everywhere: controlled objects first, and at main objects when the writes
@@ -64,15 +51,15 @@ func (r *runner) audits(ctx context.Context) {
 func (r *runner) audit(ctx context.Context, namespace string) {
 	began := time.Now()
 	unread := map[resources.Resource]error{}
-	for _, controlled := range r.rule.Controlled() {
+	for _, controlled := range r.ring.Controlled() {
 		if err := r.read(ctx, controlled, namespace, reasonChild); err != nil {
 			unread[controlled] = err
 		}
 	}
-	for _, controlled := range r.rule.Controlled() {
+	for _, controlled := range r.ring.Controlled() {
 		r.menders[controlled].settle(ctx, settleTimeout)
 	}
-	for _, main := range r.rule.Main {
+	for _, main := range r.ring.Main {
 		if time.Since(r.first) < childrenTimeout && anyUnread(main, unread) {
 			continue
 		}
@@ -80,7 +67,7 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 			unread[main.Resource] = err
 		}
 	}
-	for _, main := range r.rule.Main {
+	for _, main := range r.ring.Main {
 		r.menders[main.Resource].settle(ctx, settleTimeout)
 	}
 	if ctx.Err() != nil {
@@ -92,12 +79,11 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 		errs = append(errs, err)
 		logger.Info("Resource could not be audited, trying again", "resource", resource.GroupResource(), "namespace", namespace, "err", err)
 	}
-	r.shared.setUnread(r.name, errors.Join(errs...))
-	took, interval := time.Since(began), r.cfg.AuditInterval
+	err := errors.Join(errs...)
+	r.unread.Store(&err)
 	if namespace == "" {
-		r.cfg.Metrics.auditSeconds.WithLabelValues(r.name).Set(took.Seconds())
-		r.schedule.done(time.Now(), took, interval)
-		logger.V(2).Info("Audited all labels", "took", took)
+		r.cfg.Metrics.auditSeconds.WithLabelValues(r.name).Set(time.Since(began).Seconds())
+		logger.V(2).Info("Audited all labels", "took", time.Since(began))
 		r.audited.Store(true)
 	}
 	if len(unread) > 0 {
@@ -105,7 +91,7 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 		if time.Since(r.first) > childrenTimeout {
 			delay = childrenTimeout
 		}
-		r.schedule.request("", delay)
+		r.audits.request("", delay)
 	}
 }
 
@@ -120,19 +106,19 @@ func anyUnread(main snapshot.Main, unread map[resources.Resource]error) bool {
 
 // read checks every object of a resource.
 func (r *runner) read(ctx context.Context, resource resources.Resource, namespace, reason string) error {
-	lister := r.shared.lister
-	if namespace != "" {
-		if !resource.Namespaced {
-			return nil
-		}
-		lister = lister.In(namespace)
+	if namespace != "" && !resource.Namespaced {
+		return nil
 	}
 	count := r.cfg.Metrics.auditObjects.WithLabelValues(r.name)
-	return lister.Each(ctx, resource.GVR, labels.Everything(), func(ctx context.Context, o *metav1.PartialObjectMetadata) error {
+	err := stream.Each(ctx, r.cfg.Metadata.Resource(resource.GVR).Namespace(namespace), func(ctx context.Context, o *metav1.PartialObjectMetadata) error {
 		count.Inc()
 		r.check(ctx, resource, o, reason)
 		return ctx.Err()
 	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", resource.GroupResource(), err)
+	}
+	return nil
 }
 
 // report posts what is stuck.
@@ -164,7 +150,7 @@ func (r *runner) post() {
 	}
 	r.cfg.Metrics.stuck.WithLabelValues(r.name).Set(float64(stuck))
 	found := metav1.Condition{Type: ConditionType, Status: metav1.ConditionTrue, Reason: "AllLabelled", Message: "no label is known to be wrong"}
-	if err := r.shared.unread(r.name); err != nil {
+	if err := *r.unread.Load(); err != nil {
 		found.Status, found.Reason = metav1.ConditionFalse, "ResourceUnreadable"
 		found.Message = fmt.Sprintf("labels could not be checked, see that the resource can be listed and watched by the sharder: %.500s", err)
 	}

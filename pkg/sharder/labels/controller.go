@@ -16,13 +16,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"github.com/clusterring/clusterring/pkg/sharder/stream"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
-// Rules are the rules of all rings that this replica knows.
-type Rules interface {
-	// List returns a new map.
-	List() map[string]*Rule
+// Rings is what this replica knows of the rings. *snapshot.Cache is one.
+type Rings interface {
+	List() map[string]*snapshot.Ring
 	// Subscribe calls f after changes, until stop is called. f does not block.
 	Subscribe(f func(ring string)) (stop func())
 }
@@ -32,8 +31,8 @@ type Config struct {
 	// Metadata reads, watches and patches the objects of all rings. Required. It needs no fence: what is written is right
 	// whoever writes it.
 	Metadata metadata.Interface
-	// Rules is required.
-	Rules Rules
+	// Rings is required.
+	Rings Rings
 	// Lead says that the Controller is that of the leader, made for a term. Each replica runs one without Lead all the time,
 	// and one with Lead during its terms.
 	Lead bool
@@ -57,25 +56,16 @@ type Config struct {
 // Controller keeps the labels of all rings.
 type Controller struct {
 	cfg     Config
-	lister  *stream.Lister
 	changed chan struct{}
 
-	mu       sync.Mutex
-	running  map[string]*running // by ring
-	problems map[string]error    // what could not be read, by ring
-}
-
-// running is a runner that was started.
-type running struct {
-	*runner
-	cancel context.CancelFunc
-	done   chan struct{}
+	mu      sync.Mutex
+	running map[string]*runner // by ring
 }
 
 // New returns a Controller.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Metadata == nil || cfg.Rules == nil || cfg.Metrics == nil {
-		return nil, errors.New("labels: Metadata, Rules and Metrics are required")
+	if cfg.Metadata == nil || cfg.Rings == nil || cfg.Metrics == nil {
+		return nil, errors.New("labels: Metadata, Rings and Metrics are required")
 	}
 	if cfg.Lead && (cfg.Namespaces == nil || cfg.Report == nil) {
 		return nil, errors.New("labels: Namespaces and Report are required to lead")
@@ -92,16 +82,13 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Born == nil {
 		cfg.Born = func(string, types.UID) {}
 	}
-	return &Controller{
-		cfg: cfg, lister: stream.NewLister(cfg.Metadata), changed: make(chan struct{}, 1),
-		running: map[string]*running{}, problems: map[string]error{},
-	}, nil
+	return &Controller{cfg: cfg, changed: make(chan struct{}, 1), running: map[string]*runner{}}, nil
 }
 
 // Run keeps labels until ctx ends. It must be called once.
 func (c *Controller) Run(ctx context.Context) error {
 	ctx = klog.NewContext(ctx, klog.LoggerWithName(klog.FromContext(ctx), "labels"))
-	defer c.cfg.Rules.Subscribe(func(string) {
+	defer c.cfg.Rings.Subscribe(func(string) {
 		select {
 		case c.changed <- struct{}{}:
 		default:
@@ -116,9 +103,11 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer c.keep(nil)
 	for {
-		rules := c.cfg.Rules.List()
-		c.keep(rules)
-		c.start(ctx, rules)
+		// An owner must not get its label before children of which nothing is known.
+		rings := maps.Clone(c.cfg.Rings.List())
+		maps.DeleteFunc(rings, func(_ string, r *snapshot.Ring) bool { return r.Pending() })
+		c.keep(rings)
+		c.start(ctx, rings)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -128,45 +117,36 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // keep stops the runners whose ring is gone or has changed, and waits until they have ended.
-func (c *Controller) keep(rules map[string]*Rule) {
+func (c *Controller) keep(rings map[string]*snapshot.Ring) {
 	c.mu.Lock()
 	ending := maps.Clone(c.running)
-	maps.DeleteFunc(ending, func(ring string, r *running) bool { return rules[ring] != nil && r.rule.same(rules[ring]) })
-	for ring := range ending {
-		delete(c.running, ring)
-		delete(c.problems, ring)
-	}
+	maps.DeleteFunc(ending, func(name string, r *runner) bool { return rings[name] != nil && same(r.ring, rings[name]) })
+	maps.DeleteFunc(c.running, func(name string, _ *runner) bool { return ending[name] != nil })
 	c.mu.Unlock()
 	for _, r := range ending {
 		r.cancel()
 	}
-	for ring, r := range ending {
+	for name, r := range ending {
 		<-r.done
-		for _, w := range r.watches {
-			w.up.Set(0)
-		}
-		if rules[ring] == nil && c.cfg.Lead {
-			c.cfg.Metrics.stuck.DeleteLabelValues(ring)
-			c.cfg.Metrics.auditSeconds.DeleteLabelValues(ring)
+		if rings[name] == nil && c.cfg.Lead {
+			c.cfg.Metrics.stuck.DeleteLabelValues(name)
+			c.cfg.Metrics.auditSeconds.DeleteLabelValues(name)
 		}
 	}
 }
 
-func (c *Controller) start(ctx context.Context, rules map[string]*Rule) {
+func (c *Controller) start(ctx context.Context, rings map[string]*snapshot.Ring) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for ring, rule := range rules {
-		if c.running[ring] != nil {
+	for name, ring := range rings {
+		if c.running[name] != nil {
 			continue
 		}
-		c.cfg.Metrics.begin(ring)
-		ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.FromContext(ctx).WithValues("ring", ring)))
-		r := &running{runner: newRunner(c, rule), cancel: cancel, done: make(chan struct{})}
-		c.running[ring] = r
-		go func() {
-			defer close(r.done)
-			r.run(ctx)
-		}()
+		c.cfg.Metrics.begin(name)
+		ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.FromContext(ctx).WithValues("ring", name)))
+		r := newRunner(c.cfg, ring, cancel)
+		c.running[name] = r
+		go r.run(ctx)
 	}
 }
 
@@ -183,7 +163,7 @@ func (c *Controller) watchNamespaces() (stop func(), err error) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			for _, r := range c.running {
-				r.schedule.request(is.Name, 0)
+				r.audits.request(is.Name, 0)
 			}
 		},
 	})
@@ -195,23 +175,12 @@ func (c *Controller) Missed(ring string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.running[ring]; r != nil {
-		r.schedule.request("", missedDelay)
+		r.audits.request("", missedDelay)
 	}
 }
 
-func (c *Controller) setUnread(ring string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.problems[ring] = err
-}
-
-func (c *Controller) unread(ring string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.problems[ring]
-}
-
-// same reports whether the rules say the same about every object. Inside is taken to follow from the generation.
-func (r *Rule) same(o *Rule) bool {
-	return r.UID == o.UID && r.Generation == o.Generation && r.PartitionBy == o.PartitionBy && reflect.DeepEqual(r.Main, o.Main)
+// same reports whether two snapshots say the same about every object. Inside is taken to follow from the generation.
+func same(a, b *snapshot.Ring) bool {
+	return a.Object.UID == b.Object.UID && a.Object.Generation == b.Object.Generation &&
+		a.PartitionBy == b.PartitionBy && reflect.DeepEqual(a.Main, b.Main)
 }

@@ -54,7 +54,7 @@ func TestExpression(t *testing.T) {
 	}
 	for _, by := range []v1alpha1.PartitionBy{v1alpha1.PartitionByObject, v1alpha1.PartitionByNamespace} {
 		t.Run(string(by), func(t *testing.T) {
-			rule := &Rule{PartitionBy: by, Main: mains, Inside: func(string) (inside, known bool) { return true, true }}
+			rule := &snapshot.Rule{PartitionBy: by, Main: mains, Inside: func(string) (inside, known bool) { return true, true }}
 			create := assigner(t, client, partition.Expression(by, partitionMains(mains)))
 			slots := map[string]int{}
 			for _, r := range []resources.Resource{configMaps, secrets, accounts, classes} {
@@ -75,7 +75,7 @@ func TestExpression(t *testing.T) {
 						if err != nil {
 							t.Fatalf("%s, %s: %v", r.Kind, name, err)
 						}
-						answer := rule.Of(Object{
+						answer := rule.Of(snapshot.Object{
 							Resource: r.GroupResource(), Namespace: obj.GetNamespace(), Name: obj.GetName(), Controller: metav1.GetControllerOf(obj),
 						})
 						want, _ := answer.Label()

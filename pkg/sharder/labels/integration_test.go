@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
@@ -48,13 +49,13 @@ type fixture struct {
 	kube       kubernetes.Interface
 	namespaces cache.SharedIndexInformer
 	found      atomic.Pointer[metav1.Condition] // the last one reported
-	rules      *fixedRules
+	rings      fixedRings
 }
 
-type fixedRules struct{ rules map[string]*Rule }
+type fixedRings map[string]*snapshot.Ring
 
-func (r *fixedRules) List() map[string]*Rule               { return r.rules }
-func (r *fixedRules) Subscribe(func(string)) (stop func()) { return func() {} }
+func (r fixedRings) List() map[string]*snapshot.Ring      { return r }
+func (r fixedRings) Subscribe(func(string)) (stop func()) { return func() {} }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
@@ -70,8 +71,7 @@ func newFixture(t *testing.T) *fixture {
 	if !cache.WaitForCacheSync(ctx.Done(), f.namespaces.HasSynced) {
 		t.Fatal("namespaces are not synced")
 	}
-	f.rules = &fixedRules{map[string]*Rule{f.ring: {
-		Ring: f.ring,
+	f.rings = fixedRings{f.ring: {Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: f.ring}}, Rule: snapshot.Rule{
 		Main: []snapshot.Main{
 			{Resource: configMaps, Controlled: []resources.Resource{secrets, accounts}}, {Resource: classes, Controlled: []resources.Resource{secrets}},
 		},
@@ -103,7 +103,7 @@ func (f *fixture) setRing(namespace, ring string) {
 func (f *fixture) start(lead bool) {
 	f.t.Helper()
 	c, err := New(Config{
-		Metadata: metadata.NewForConfigOrDie(cluster.Config()), Rules: f.rules, Lead: lead, Namespaces: f.namespaces, Metrics: NewMetrics(nil),
+		Metadata: metadata.NewForConfigOrDie(cluster.Config()), Rings: f.rings, Lead: lead, Namespaces: f.namespaces, Metrics: NewMetrics(nil),
 		Report: func(_ string, c metav1.Condition) { f.found.Store(&c) },
 	})
 	if err != nil {

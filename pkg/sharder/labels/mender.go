@@ -112,7 +112,7 @@ func (m *mender) drop(o object) {
 	opened := m.refusals.fine(o)
 	m.mu.Unlock()
 	if opened {
-		m.ring.schedule.request(o.namespace, 0)
+		m.ring.audits.request(o.namespace, 0)
 	}
 }
 
@@ -209,7 +209,7 @@ func (m *mender) note(ctx context.Context, o object, todo task, w wanted, write 
 	}
 	m.mu.Unlock()
 	if opened {
-		m.ring.schedule.request(o.namespace, 0)
+		m.ring.audits.request(o.namespace, 0)
 	}
 }
 

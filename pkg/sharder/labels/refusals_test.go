@@ -104,30 +104,3 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		}
 	}
 }
-
-func TestSchedule(t *testing.T) {
-	s := newSchedule()
-	take := func(now time.Time, want ...string) {
-		t.Helper()
-		if got, _ := s.take(now); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("due %q, want %q", got, want)
-		}
-	}
-	now := time.Now()
-	take(now, "")
-	s.done(now, 3*time.Second, time.Hour)
-	take(now)
-	s.request("ns", 0)
-	take(now, "ns")
-	take(now)
-	// An audit that takes long is not brought forward as much.
-	s.request("", 0)
-	take(now.Add(29 * time.Second))
-	take(now.Add(31*time.Second), "")
-	s.done(now, time.Second, time.Hour)
-	for i := range maxNamespaces + 1 {
-		s.request(fmt.Sprint(i), 0)
-	}
-	take(now.Add(11*time.Second), "")
-	take(now.Add(12 * time.Second))
-}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/lru"
 
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -32,15 +33,17 @@ type runner struct {
 	cfg    Config
 	name   string
 	label  string
-	rule   *Rule
-	shared *Controller
+	ring   *snapshot.Ring
+	cancel context.CancelFunc
+	done   chan struct{}
 
-	menders  map[resources.Resource]*mender
-	watches  []*changes
-	schedule *schedule
-	owners   *lru.Cache  // labels of controlled objects by UID
-	first    time.Time   // begin of the first audit
-	audited  atomic.Bool // all labels were looked at, and written as far as that is possible
+	menders map[resources.Resource]*mender
+	watches []*changes
+	audits  *schedule
+	owners  *lru.Cache            // labels of controlled objects by UID
+	first   time.Time             // begin of the first audit
+	audited atomic.Bool           // all labels were looked at, and written as far as that is possible
+	unread  atomic.Pointer[error] // what the last audit could not read
 }
 
 // wanted is what a label should be.
@@ -52,23 +55,26 @@ type wanted struct {
 	keep bool
 }
 
-func newRunner(c *Controller, rule *Rule) *runner {
+// newRunner returns a runner that cancel ends, once it runs.
+func newRunner(cfg Config, ring *snapshot.Ring, cancel context.CancelFunc) *runner {
+	name := ring.Object.Name
 	r := &runner{
-		cfg: c.cfg, shared: c, name: rule.Ring, label: wire.SlotLabel(rule.Ring), rule: rule, menders: map[resources.Resource]*mender{},
-		schedule: newSchedule(), owners: lru.New(rememberedOwners),
+		cfg: cfg, name: name, label: wire.SlotLabel(name), ring: ring, cancel: cancel, done: make(chan struct{}),
+		menders: map[resources.Resource]*mender{}, audits: newSchedule(), owners: lru.New(rememberedOwners),
 	}
+	r.unread.Store(new(error))
 	purpose := "late_births"
-	if c.cfg.Lead {
+	if cfg.Lead {
 		purpose = "births"
 	}
-	for _, m := range rule.Main {
+	for _, m := range ring.Main {
 		r.menders[m.Resource] = newMender(r, m.Resource)
 		r.watch(m.Resource, wire.UnlabelledSelector(r.name), purpose, r.birth)
 	}
-	if !c.cfg.Lead {
+	if !cfg.Lead {
 		return r
 	}
-	for _, controlled := range rule.Controlled() {
+	for _, controlled := range ring.Controlled() {
 		r.menders[controlled] = newMender(r, controlled)
 	}
 	for resource := range r.menders {
@@ -88,17 +94,18 @@ func labelledSelector(ring string) labels.Selector {
 func (r *runner) watch(resource resources.Resource, selector labels.Selector, purpose string,
 	seen func(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata)) {
 	r.watches = append(r.watches, &changes{
-		lister: r.shared.lister, resource: resource, selector: selector, begun: make(chan struct{}),
+		client: r.cfg.Metadata.Resource(resource.GVR), resource: resource, selector: selector, begun: make(chan struct{}),
 		up:     r.cfg.Metrics.watchUp.WithLabelValues(r.name, resource.GroupResource().String(), purpose),
-		missed: func() { r.schedule.request("", missedDelay) },
+		missed: func() { r.audits.request("", missedDelay) },
 		seen: func(ctx context.Context, event watch.EventType, o *metav1.PartialObjectMetadata) {
 			seen(ctx, resource, event, o)
 		},
 	})
 }
 
-// run keeps the labels until ctx ends.
+// run keeps the labels until ctx ends, and closes done.
 func (r *runner) run(ctx context.Context) {
+	defer close(r.done)
 	var wg sync.WaitGroup
 	for _, m := range r.menders {
 		wg.Go(func() { m.run(ctx) })
@@ -107,7 +114,7 @@ func (r *runner) run(ctx context.Context) {
 		wg.Go(func() { w.run(ctx) })
 	}
 	if r.cfg.Lead {
-		wg.Go(func() { r.audits(ctx) })
+		wg.Go(func() { r.runAudits(ctx) })
 		wg.Go(func() { r.report(ctx) })
 	}
 	wg.Wait()
@@ -128,17 +135,17 @@ func (r *runner) birth(ctx context.Context, resource resources.Resource, event w
 		if r.cfg.Lead {
 			delay = 0
 		}
-		answer := r.rule.Of(Object{Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name})
+		answer := r.ring.Of(snapshot.Object{Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name})
 		value, decided := answer.Label()
-		if decided && value == "" || !decided && answer.Kind != Unknown {
+		if decided && value == "" || !decided && answer.Kind != snapshot.Unknown {
 			return
 		}
 		// A label that was taken away shows here, too. Such an object is older, as far as clocks agree.
 		if o.GenerateName == "" && time.Since(o.CreationTimestamp.Time).Abs() < recent {
-			r.cfg.Born(r.rule.Ring, o.UID)
+			r.cfg.Born(r.name, o.UID)
 		}
 		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
-		r.schedule.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.
+		r.audits.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.
 	}
 }
 
@@ -164,42 +171,42 @@ func (r *runner) wants(ctx context.Context, resource resources.Resource, o *meta
 		return wanted{keep: true, known: true}, nil
 	}
 	answer, value, err := r.answer(ctx, resource, o, 0)
-	if err != nil || answer.Kind == Unknown {
+	if err != nil || answer.Kind == snapshot.Unknown {
 		return wanted{}, err
 	}
-	if answer.Kind != Inside && answer.Kind != Outside {
+	if answer.Kind != snapshot.Inside && answer.Kind != snapshot.Outside {
 		return wanted{keep: true, known: true}, nil
 	}
 	return wanted{value: value, known: true, keep: o.Labels[r.label] == value}, nil
 }
 
 // answer returns what the rule says about the root of an object.
-func (r *runner) answer(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata, depth int) (Answer, string, error) {
-	answer := r.rule.Of(Object{
+func (r *runner) answer(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata, depth int) (snapshot.Answer, string, error) {
+	answer := r.ring.Of(snapshot.Object{
 		Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name, Controller: metav1.GetControllerOfNoCopy(o),
 	})
-	if answer.Kind == Grandchild {
+	if answer.Kind == snapshot.Grandchild {
 		if depth == maxDepth {
-			return Answer{}, "", errDepth
+			return snapshot.Answer{}, "", errDepth
 		}
 		of := answer.Owner
 		if known, ok := r.owners.Get(of.UID); ok {
-			answer = known.(Answer)
+			answer = known.(snapshot.Answer)
 		} else {
 			owner, err := object{resource: of.Resource, namespace: of.Namespace, name: of.Name, uid: of.UID}.read(ctx, r.cfg.Metadata)
 			if err != nil {
-				return Answer{}, "", fmt.Errorf("read the owner: %w", err)
+				return snapshot.Answer{}, "", fmt.Errorf("read the owner: %w", err)
 			}
 			if owner == nil {
-				return Answer{Kind: Foreign}, "", nil
+				return snapshot.Answer{Kind: snapshot.Foreign}, "", nil
 			}
 			if answer, _, err = r.answer(ctx, of.Resource, owner, depth+1); err != nil {
-				return Answer{}, "", err
+				return snapshot.Answer{}, "", err
 			}
 		}
 	}
 	value, decided := answer.Label()
-	if !r.rule.IsMain(resource.GroupResource()) {
+	if !r.ring.IsMain(resource.GroupResource()) {
 		if decided {
 			r.owners.Add(o.UID, answer)
 		} else {

@@ -1,14 +1,19 @@
 package labels
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// TestScheduleDuringAudit: an audit that is asked for while another one runs comes after it, early audits do not follow each other at once,
-// and everything is audited from time to time.
-func TestScheduleDuringAudit(t *testing.T) {
+// TestSchedule: an audit that is asked for while another one runs comes after it, early audits do not follow each other at
+// once, and everything is audited from time to time.
+func TestSchedule(t *testing.T) {
 	const interval = 5 * time.Minute
 	tests := map[string]struct {
 		during, after bool // when an audit is asked for
@@ -29,26 +34,73 @@ func TestScheduleDuringAudit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSchedule()
-				if due, _ := s.take(time.Now()); len(due) != 1 || due[0] != "" {
-					t.Fatalf("%q are due at first, want everything", due)
+				var began, ended []time.Time
+				stop := run(t, s, interval, func(string) {
+					if began = append(began, time.Now()); len(began) == 1 && tt.during {
+						s.request("", missedDelay)
+					}
+					time.Sleep(tt.took)
+					if ended = append(ended, time.Now()); len(ended) == 1 && tt.after {
+						s.request("", missedDelay)
+					}
+				})
+				time.Sleep(2*interval + 2*tt.took)
+				stop()
+				if len(began) < 2 {
+					t.Fatalf("%d audits", len(began))
 				}
-				if tt.during {
-					s.request("", missedDelay)
-				}
-				time.Sleep(tt.took)
-				s.done(time.Now(), tt.took, interval)
-				if tt.after {
-					s.request("", missedDelay)
-				}
-				due, wait := s.take(time.Now())
-				if len(due) > 0 || wait != tt.want {
-					t.Errorf("%q are due, and everything after %s, want %s", due, wait, tt.want)
-				}
-				time.Sleep(tt.want)
-				if due, _ := s.take(time.Now()); len(due) != 1 || due[0] != "" {
-					t.Errorf("%q are due then, want everything", due)
+				if got := began[1].Sub(ended[0]); got != tt.want {
+					t.Errorf("the next audit came after %s, want %s", got, tt.want)
 				}
 			})
 		})
 	}
+}
+
+// TestNamespaces are audited at once, unless there are too many.
+func TestNamespaces(t *testing.T) {
+	tests := map[string]struct {
+		namespaces int
+		want       []string
+	}{
+		"two":      {2, []string{"", "0", "1"}},
+		"too many": {3 * maxNamespaces, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSchedule()
+				var audited []string
+				stop := run(t, s, time.Hour, func(namespace string) {
+					audited = append(audited, namespace)
+					time.Sleep(time.Millisecond)
+				})
+				synctest.Wait()
+				for i := range tt.namespaces {
+					s.request(fmt.Sprint(i), 0)
+					synctest.Wait()
+				}
+				time.Sleep(time.Minute)
+				stop()
+				if tt.want != nil {
+					if diff := cmp.Diff(tt.want, audited); diff != "" {
+						t.Errorf("audited (-want +got):\n%s", diff)
+					}
+				} else if n := len(audited); n > maxNamespaces+2 || !slices.Contains(audited[1:], "") {
+					t.Errorf("%d audits: %q", n, audited)
+				}
+			})
+		})
+	}
+}
+
+// run runs the schedule until stop is called.
+func run(t *testing.T, s *schedule, interval time.Duration, audit func(namespace string)) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(ctx, interval, func(_ context.Context, namespace string) { audit(namespace) })
+	}()
+	return func() { cancel(); <-done }
 }

@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/metadata"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
-	"github.com/clusterring/clusterring/pkg/sharder/stream"
 )
 
 // minRetry and maxRetry bound the time between two attempts to watch.
@@ -26,7 +26,7 @@ const (
 
 // changes watches what changes in a resource from now on. It keeps nothing but the resourceVersion that it has come to.
 type changes struct {
-	lister   *stream.Lister
+	client   metadata.ResourceInterface
 	resource resources.Resource
 	selector labels.Selector
 	// seen is called with each event that has an object. It may wait: the API server is then read more slowly.
@@ -42,23 +42,18 @@ type changes struct {
 
 // run watches until ctx ends.
 func (c *changes) run(ctx context.Context) {
-	defer c.up.Set(0)
 	again := wait.Backoff{Duration: minRetry, Factor: 2, Jitter: 0.2, Steps: 1 << 30, Cap: maxRetry}
-	retry, warned := again, ""
-	for ctx.Err() == nil {
+	for retry, warned := again, ""; ctx.Err() == nil; {
 		began := time.Now()
 		err := c.watch(ctx)
 		c.up.Set(0)
-		if ctx.Err() != nil {
-			return
-		}
-		if stream.IsExpired(err) {
+		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 			c.version = ""
 		}
 		if err == nil || time.Since(began) > time.Minute {
 			retry, warned = again, ""
 		}
-		if err != nil && err.Error() != warned {
+		if err != nil && ctx.Err() == nil && err.Error() != warned {
 			warned = err.Error()
 			klog.FromContext(ctx).Info("Watch of labels broke, trying again", "resource", c.resource.GroupResource(),
 				"selector", c.selector.String(), "err", err)
@@ -73,11 +68,11 @@ func (c *changes) run(ctx context.Context) {
 // watch goes on until the server ends the watch, which it does from time to time.
 func (c *changes) watch(ctx context.Context) error {
 	if c.version == "" {
-		version, err := c.lister.Now(ctx, c.resource.GVR)
+		list, err := c.client.List(ctx, metav1.ListOptions{Limit: 1})
 		if err != nil {
-			return err
+			return fmt.Errorf("list %s: %w", c.resource.GroupResource(), err)
 		}
-		c.version = version
+		c.version = list.ResourceVersion
 		select {
 		case <-c.begun:
 			c.missed()
@@ -85,9 +80,11 @@ func (c *changes) watch(ctx context.Context) error {
 		}
 		c.once.Do(func() { close(c.begun) })
 	}
-	w, err := c.lister.Changes(ctx, c.resource.GVR, c.selector, c.version)
+	w, err := c.client.Watch(ctx, metav1.ListOptions{
+		LabelSelector: c.selector.String(), ResourceVersion: c.version, AllowWatchBookmarks: true,
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("watch %s: %w", c.resource.GroupResource(), err)
 	}
 	defer w.Stop()
 	c.up.Set(1)

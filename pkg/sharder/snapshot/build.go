@@ -8,6 +8,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
 
@@ -24,16 +25,17 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) (*R
 		ShardNamespace:   spec.Shards.Namespace,
 		MaxLeaseDuration: durationOr(spec.Shards.MaxLeaseDuration, wire.DefaultMaxLeaseDuration),
 		RebalanceDelay:   durationOr(spec.RebalanceDelay, wire.DefaultRebalanceDelay),
-		PartitionBy:      spec.PartitionBy,
-		namespaces:       c.cfg.Namespaces,
+		Rule:             Rule{PartitionBy: spec.PartitionBy},
 	}
 	if r.PartitionBy == "" {
 		r.PartitionBy = v1alpha1.PartitionByObject
 	}
-	var err error
-	if r.selector, err = selectorOf(object, c.cfg.Namespace); err != nil {
-		klog.FromContext(ctx).Error(err, "No namespace belongs to the ring", "ring", object.Name)
+	selector, err := metav1.LabelSelectorAsSelector(NamespaceSelector(object, c.cfg.Namespace))
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "No namespace belongs to the ring: its namespaceSelector is invalid", "ring", object.Name)
+		selector = labels.Nothing()
 	}
+	r.Inside = insideOf(selector, c.cfg.Namespaces)
 	r.Table, r.TableErr = wire.ReadTable(object.Status.Table)
 	objects, err := c.cfg.Leases.GetIndexer().ByIndex(byRing, indexKey(object.Name, r.ShardNamespace))
 	if err != nil {

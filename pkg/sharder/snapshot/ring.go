@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -22,11 +21,11 @@ import (
 type Ring struct {
 	// Object is the ring as the API server has it. Its conditions may be older.
 	Object *v1alpha1.ClusterRing
+	Rule
 	// ShardNamespace is the only namespace in which Leases count. If it is empty, none do.
 	ShardNamespace string
-	// MaxLeaseDuration, RebalanceDelay and PartitionBy are those of the spec, with defaults filled in.
+	// MaxLeaseDuration and RebalanceDelay are those of the spec, with defaults filled in.
 	MaxLeaseDuration, RebalanceDelay time.Duration
-	PartitionBy                      v1alpha1.PartitionBy
 	// Table is the one in the status, nil if there is none or if it cannot be read, and TableErr says why it cannot.
 	Table    *ring.Table
 	TableErr error
@@ -35,19 +34,8 @@ type Ring struct {
 	Shards []membership.Shard
 	// Ignored are the Leases in the ring's namespace that bear its label but do not count.
 	Ignored []membership.Ignored
-	// Main are the main resources that the API server serves.
-	Main []Main
 	// Problems are the main and controlled resources that could not be resolved, in the order of the spec.
 	Problems []Problem
-
-	selector   labels.Selector
-	namespaces corev1listers.NamespaceLister
-}
-
-// Main is a main resource with those of its controlled resources that the API server serves.
-type Main struct {
-	resources.Resource
-	Controlled []resources.Resource
 }
 
 // Problem is a resource that could not be resolved. resources.IsUnknown(Err) reports whether the API server does not serve
@@ -64,48 +52,15 @@ func (r *Ring) Pending() bool {
 	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return resources.IsPending(p.Err) })
 }
 
-// MainByKind returns the main resource whose objects are of that kind.
-func (r *Ring) MainByKind(gk schema.GroupKind) (Main, bool) {
-	return r.main(func(m Main) bool { return m.GroupKind() == gk })
-}
-
-// MainByResource returns the main resource with that group and resource.
-func (r *Ring) MainByResource(gr schema.GroupResource) (Main, bool) {
-	return r.main(func(m Main) bool { return m.GroupResource() == gr })
-}
-
-func (r *Ring) main(is func(Main) bool) (Main, bool) {
-	if i := slices.IndexFunc(r.Main, is); i >= 0 {
-		return r.Main[i], true
-	}
-	return Main{}, false
-}
-
-// Controlled returns the controlled resources of the ring, each once. A resource that is also a main resource of the ring
-// is not among them.
-func (r *Ring) Controlled() []resources.Resource {
-	var out []resources.Resource
-	for _, m := range r.Main {
-		for _, c := range m.Controlled {
-			if _, main := r.MainByResource(c.GroupResource()); !main && !slices.Contains(out, c) {
-				out = append(out, c)
-			}
+// insideOf returns what Rule.Inside asks.
+func insideOf(selector labels.Selector, namespaces corev1listers.NamespaceLister) func(namespace string) (inside, known bool) {
+	return func(namespace string) (inside, known bool) {
+		ns, err := namespaces.Get(namespace)
+		if err != nil {
+			return false, !apierrors.IsNotFound(err)
 		}
+		return selector.Matches(labels.Set(ns.Labels)), true
 	}
-	return out
-}
-
-// Inside reports whether objects in the namespace belong to the ring; cluster-scoped objects, whose namespace is empty, do.
-// known is false if the namespace has not been seen yet. It asks for the labels that the namespace has now.
-func (r *Ring) Inside(namespace string) (inside, known bool) {
-	if namespace == "" {
-		return true, true
-	}
-	ns, err := r.namespaces.Get(namespace)
-	if err != nil {
-		return false, !apierrors.IsNotFound(err)
-	}
-	return r.selector.Matches(labels.Set(ns.Labels)), true
 }
 
 // NamespaceSelector returns the selector of the namespaces that belong to the ring: that of the spec, or by default all but
@@ -119,14 +74,4 @@ func NamespaceSelector(object *v1alpha1.ClusterRing, sharder string) *metav1.Lab
 		Operator: metav1.LabelSelectorOpNotIn,
 		Values:   []string{metav1.NamespaceSystem, sharder},
 	}}}
-}
-
-// selectorOf returns the selector of the ring's namespaces. One that is invalid, which the API server lets nobody write,
-// selects nothing.
-func selectorOf(object *v1alpha1.ClusterRing, sharder string) (labels.Selector, error) {
-	selector, err := metav1.LabelSelectorAsSelector(NamespaceSelector(object, sharder))
-	if err != nil {
-		return labels.Nothing(), fmt.Errorf("namespaceSelector of ring %q: %w", object.Name, err)
-	}
-	return selector, nil
 }

@@ -1,21 +1,28 @@
-package labels
+package snapshot
 
 import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
-	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+)
+
+var (
+	configMaps = resources.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, Kind: "ConfigMap", Namespaced: true}
+	secrets    = resources.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Kind: "Secret", Namespaced: true}
+	accounts   = resources.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}, Kind: "ServiceAccount", Namespaced: true}
+	classes    = resources.Resource{GVR: schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "storageclasses"}, Kind: "StorageClass"}
 )
 
 func TestRule(t *testing.T) {
 	r := &Rule{
-		Main: []snapshot.Main{
+		Main: []Main{
 			{Resource: configMaps, Controlled: []resources.Resource{secrets, accounts}}, {Resource: classes, Controlled: []resources.Resource{secrets}},
 		},
 		Inside: func(ns string) (inside, known bool) {

@@ -1,4 +1,4 @@
-package labels
+package snapshot
 
 import (
 	"slices"
@@ -12,28 +12,23 @@ import (
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
-	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
 // Rule says what the labels of a ring's objects should be. It is never changed.
 type Rule struct {
-	// Ring is the name of the ring, UID and Generation are those of the object that the rule is made from.
-	Ring        string
-	UID         types.UID
-	Generation  int64
+	// PartitionBy is that of the spec, with the default filled in.
 	PartitionBy v1alpha1.PartitionBy
-	Main        []snapshot.Main
-	// Inside reports whether objects in the namespace belong to the ring. known is false if the namespace has not been
-	// seen yet.
+	// Main are the main resources that the API server serves.
+	Main []Main
+	// Inside reports whether objects in the namespace belong to the ring, by the labels that it has now. known is false if
+	// the namespace has not been seen yet.
 	Inside func(namespace string) (inside, known bool)
 }
 
-// RuleOf returns the rule of a ring.
-func RuleOf(r *snapshot.Ring) *Rule {
-	return &Rule{
-		Ring: r.Object.Name, UID: r.Object.UID, Generation: r.Object.Generation,
-		PartitionBy: r.PartitionBy, Main: r.Main, Inside: r.Inside,
-	}
+// Main is a main resource with those of its controlled resources that the API server serves.
+type Main struct {
+	resources.Resource
+	Controlled []resources.Resource
 }
 
 // Object is what the label of an object depends on.
@@ -91,7 +86,7 @@ func (a Answer) Label() (value string, ok bool) {
 
 // Of returns what the rule says about an object.
 func (r *Rule) Of(o Object) Answer {
-	if i := slices.IndexFunc(r.Main, func(m snapshot.Main) bool { return m.GroupResource() == o.Resource }); i >= 0 {
+	if i := slices.IndexFunc(r.Main, func(m Main) bool { return m.GroupResource() == o.Resource }); i >= 0 {
 		if o.Name == "" {
 			return Answer{Kind: Invalid, Problem: "it has no name yet"}
 		}
@@ -124,7 +119,7 @@ func (r *Rule) Of(o Object) Answer {
 
 // IsMain reports whether the resource is a main resource of the ring.
 func (r *Rule) IsMain(resource schema.GroupResource) bool {
-	return slices.ContainsFunc(r.Main, func(m snapshot.Main) bool { return m.GroupResource() == resource })
+	return slices.ContainsFunc(r.Main, func(m Main) bool { return m.GroupResource() == resource })
 }
 
 // root answers for a main object, and for what it controls directly. A child is where its root is: its own namespace does
