@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 )
 
 const (
@@ -18,9 +17,6 @@ const (
 // Calls notes whether admission is asked: a webhook configuration may be right, and the API server all the same not reach
 // the sharder. It outlives terms, and is safe for concurrent use. The zero value is ready.
 type Calls struct {
-	// Clock is the real one by default.
-	Clock clock.PassiveClock
-
 	mu    sync.Mutex
 	rings map[string]*births
 }
@@ -30,13 +26,6 @@ type births struct {
 	// missed has up to missedBirths of them. One may come to have no label more than once.
 	missed map[types.UID]bool
 	last   time.Time
-}
-
-func (c *Calls) now() time.Time {
-	if c.Clock == nil {
-		return time.Now()
-	}
-	return c.Clock.Now()
 }
 
 // Called says that a request about an object of the ring has arrived.
@@ -61,7 +50,7 @@ func (c *Calls) Missed(ring string, object types.UID) {
 	if len(b.missed) < missedBirths {
 		b.missed[object] = true
 	}
-	b.last = c.now()
+	b.last = time.Now()
 }
 
 // forget drops what is known of a ring that is gone.
@@ -72,5 +61,5 @@ func (c *Calls) silent(ring string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.rings[ring]
-	return b != nil && len(b.missed) >= missedBirths && c.now().Sub(b.last) < missedFor
+	return b != nil && len(b.missed) >= missedBirths && time.Since(b.last) < missedFor
 }

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // FieldManager is who owns what the controller writes.
@@ -27,24 +28,20 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p
 		return notConfigured("InvalidNamespaceSelector",
 			"spec.namespaceSelector is invalid, so no objects are labelled until it is corrected: %v.", err), 0, nil
 	}
-	desired := registration{
+	want := registration{
 		ring: r.Object, mains: p.granted(r.Main), namespace: c.cfg.Namespace,
 		webhook: c.cfg.Webhook, caBundle: c.cfg.Certificates.CABundle(),
 	}.configuration()
-	want, err := typed(desired)
-	if err != nil {
-		return metav1.Condition{}, 0, fmt.Errorf("build the webhook configuration of ring %q: %w", r.Object.Name, err)
-	}
 	have := c.cached(r.Object.Name)
 	if have != nil && r.Pending() {
 		return notConfigured("NoAnswer",
 			"The webhook configuration %s stays as it is until the API server has answered whether it serves all resources of the ring.", want.Name), 0, nil
 	}
-	guard, now := &c.memory(r.Object.Name).guard, c.cfg.Clock.Now()
+	guard, now := &c.memory(r.Object.Name).guard, time.Now()
 	var again time.Duration
 	if (have == nil || !upToDate(have, want)) && !guard.unseen(have, want, now) {
 		if again = guard.wait(want, now); again == 0 {
-			if err := c.apply(ctx, desired, want); err != nil {
+			if err := c.write(ctx, have, want); err != nil {
 				return notConfigured("NotWritten",
 					"The webhook configuration %s could not be written, so new objects are labelled after they were created. The sharder's log tells why, and it tries again.", want.Name), 0, err
 			}
@@ -84,22 +81,29 @@ func otherManager(have *admissionregistrationv1.MutatingWebhookConfiguration) st
 	return fmt.Sprintf(" (field manager %.64q)", last.Manager)
 }
 
-// apply writes a webhook configuration. Server-side apply sets our fields. It leaves alone what somebody else has added,
-// such as another match condition, which could keep objects from us; the configuration is ours as a whole, so that is
-// replaced by an update.
-func (c *Controller) apply(ctx context.Context, desired *admissionac.MutatingWebhookConfigurationApplyConfiguration, want *admissionregistrationv1.MutatingWebhookConfiguration) error {
+// write makes the webhook configuration as it should be, over the one that the informer has, nil if it has none.
+func (c *Controller) write(ctx context.Context, have, want *admissionregistrationv1.MutatingWebhookConfiguration) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	configurations := c.cfg.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	have, err := configurations.Apply(ctx, desired, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
-	if err != nil {
-		return fmt.Errorf("apply webhook configuration %s: %w", want.Name, err)
-	}
-	if !upToDate(have, want) {
-		have.Webhooks = want.Webhooks
-		if _, err := configurations.Update(ctx, have, metav1.UpdateOptions{FieldManager: FieldManager}); err != nil {
-			return fmt.Errorf("update webhook configuration %s: %w", want.Name, err)
+	if have == nil { // It may be there without its label.
+		if have, err = configurations.Get(ctx, want.Name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			have, err = want, nil
 		}
+	}
+	switch {
+	case err != nil:
+	case have.ResourceVersion == "":
+		_, err = configurations.Create(ctx, want, metav1.CreateOptions{FieldManager: FieldManager})
+	default:
+		// It is the sharder's as a whole, but for what others note in labels and annotations.
+		update := have.DeepCopy()
+		metav1.SetMetaDataLabel(&update.ObjectMeta, wire.LabelRing, want.Labels[wire.LabelRing])
+		update.OwnerReferences, update.Webhooks = want.OwnerReferences, want.Webhooks
+		_, err = configurations.Update(ctx, update, metav1.UpdateOptions{FieldManager: FieldManager})
+	}
+	if err != nil {
+		return fmt.Errorf("write webhook configuration %s: %w", want.Name, err)
 	}
 	c.cfg.Metrics.writes.Inc()
 	klog.FromContext(ctx).Info("Webhook configuration written", "name", want.Name, "webhooks", len(want.Webhooks))

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
@@ -22,8 +21,17 @@ import (
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// requestTimeout bounds each request, so that a connection that hangs is noticed.
-const requestTimeout = 10 * time.Second
+const (
+	// requestTimeout bounds each request, so that a connection that hangs is noticed.
+	requestTimeout = 10 * time.Second
+	// workers is the number of rings that are worked on at the same time.
+	workers = 2
+	// lookInterval is the longest time between two looks at a ring.
+	lookInterval = 10 * time.Second
+	// retryInterval is the time between two checks of a permission that is missing, permissionInterval that of one that is
+	// there.
+	retryInterval, permissionInterval = 5 * time.Second, 5 * time.Minute
+)
 
 // Rings is what this replica knows of the rings. *snapshot.Cache is one.
 type Rings interface {
@@ -45,17 +53,10 @@ type Config struct {
 	Namespace string
 	// Calls is told by admission and by the watch for births. Optional.
 	Calls *Calls
-	// RetryInterval is the time between two checks of a permission that is missing, default 5 s, and PermissionInterval
-	// that of one that is there, default 5 min.
-	RetryInterval, PermissionInterval time.Duration
-	// Workers is the number of rings that are worked on at the same time, 2 by default.
-	Workers int
 	// Metrics are not registered by default.
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
 	MetricsProvider workqueue.MetricsProvider
-	// Clock is the real one by default.
-	Clock clock.WithTicker
 }
 
 // Controller is the rings controller of one term.
@@ -85,20 +86,8 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Webhook.ServicePort == 0 {
 		cfg.Webhook.ServicePort = 443
 	}
-	if cfg.RetryInterval <= 0 {
-		cfg.RetryInterval = 5 * time.Second
-	}
-	if cfg.PermissionInterval <= 0 {
-		cfg.PermissionInterval = 5 * time.Minute
-	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = 2
-	}
 	if cfg.Calls == nil {
 		cfg.Calls = &Calls{}
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
@@ -108,7 +97,7 @@ func New(cfg Config) (*Controller, error) {
 		func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
 	var err error
 	c.worker, err = worker.New(worker.Config[string]{
-		Name: "rings", Sync: c.sync, Workers: cfg.Workers, MetricsProvider: cfg.MetricsProvider, Clock: cfg.Clock,
+		Name: "rings", Sync: c.sync, Workers: workers, MetricsProvider: cfg.MetricsProvider,
 	})
 	return c, err
 }
@@ -173,15 +162,12 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	}
 	c.cfg.Report(name, admission)
 	// Permissions, calls and certificates change without an event.
-	next := min(max(p.next.Sub(c.cfg.Clock.Now()), time.Second), lookInterval)
+	next := min(max(time.Until(p.next), time.Second), lookInterval)
 	if again > 0 {
 		next = min(next, again)
 	}
 	return next, err
 }
-
-// lookInterval is the longest time between two looks at a ring.
-const lookInterval = 10 * time.Second
 
 // cleanUp forgets a ring that is gone, and deletes its configuration.
 func (c *Controller) cleanUp(ctx context.Context, name string) error {

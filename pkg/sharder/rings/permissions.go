@@ -51,7 +51,7 @@ func (p permissions) granted(mains []snapshot.Main) []snapshot.Main {
 // others.
 func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (permissions, error) {
 	of := resolved(r)
-	now := c.cfg.Clock.Now()
+	now := time.Now()
 	known := c.memory(r.Object.Name).permissions
 	if known != nil && now.Before(known.next) && slices.Equal(known.of, of) {
 		return *known, nil
@@ -66,9 +66,9 @@ func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (perm
 			p.missing = append(p.missing, missing{resource: gr, verbs: verbs})
 		}
 	}
-	again := c.cfg.PermissionInterval
+	again := permissionInterval
 	if len(p.missing) > 0 {
-		again = c.cfg.RetryInterval
+		again = retryInterval
 	}
 	p.next = now.Add(wait.Jitter(again, 0.2))
 	c.memory(r.Object.Name).permissions = &p

@@ -1,7 +1,6 @@
 package rings
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
-	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
@@ -50,31 +48,36 @@ type registration struct {
 //
 // The API server asks about every new main object: a label that came with it may be a copy. It asks about a new controlled
 // object only if that has no label, and a controller that can belong to the ring.
-func (r registration) configuration() *admissionac.MutatingWebhookConfigurationApplyConfiguration {
-	configuration := admissionac.MutatingWebhookConfiguration(configurationName(r.ring.Name)).
-		WithLabels(map[string]string{wire.LabelRing: r.ring.Name}).
-		WithOwnerReferences(metaac.OwnerReference().
-			WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).WithKind("ClusterRing").
-			WithName(r.ring.Name).WithUID(r.ring.UID).WithController(true))
+func (r registration) configuration() *admissionregistrationv1.MutatingWebhookConfiguration {
+	owner := metav1.NewControllerRef(r.ring, v1alpha1.SchemeGroupVersion.WithKind("ClusterRing"))
+	owner.BlockOwnerDeletion = nil // It would ask for more rights.
+	out := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{
+		Name: configurationName(r.ring.Name), Labels: map[string]string{wire.LabelRing: r.ring.Name},
+		OwnerReferences: []metav1.OwnerReference{*owner},
+	}}
 	var main, controlled []resources.Resource
 	for _, m := range r.mains {
 		main = append(main, m.Resource)
 		controlled = append(controlled, m.Controlled...)
 	}
 	if len(main) > 0 {
-		configuration.WithWebhooks(r.entry("main", main).
-			WithObjectSelector(metaac.LabelSelector()).
-			WithNamespaceSelector(selector(snapshot.NamespaceSelector(r.ring, r.namespace))))
+		entry := r.entry("main", main)
+		entry.ObjectSelector = &metav1.LabelSelector{}
+		entry.NamespaceSelector = snapshot.NamespaceSelector(r.ring, r.namespace)
+		out.Webhooks = append(out.Webhooks, entry)
 	}
 	if len(controlled) > 0 {
-		configuration.WithWebhooks(r.entry("controlled", controlled).
-			WithObjectSelector(metaac.LabelSelector().WithMatchExpressions(metaac.LabelSelectorRequirement().
-				WithKey(wire.SlotLabel(r.ring.Name)).WithOperator(metav1.LabelSelectorOpDoesNotExist))).
-			WithNamespaceSelector(selector(r.childNamespaces())).
-			WithMatchConditions(admissionac.MatchCondition().
-				WithName("controlled-by-the-ring").WithExpression(controlledExpression(r.mains))))
+		entry := r.entry("controlled", controlled)
+		entry.ObjectSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: wire.SlotLabel(r.ring.Name), Operator: metav1.LabelSelectorOpDoesNotExist,
+		}}}
+		entry.NamespaceSelector = r.childNamespaces()
+		entry.MatchConditions = []admissionregistrationv1.MatchCondition{{
+			Name: "controlled-by-the-ring", Expression: controlledExpression(r.mains),
+		}}
+		out.Webhooks = append(out.Webhooks, entry)
 	}
-	return configuration
+	return out
 }
 
 // childNamespaces returns where controlled objects can be. A child is where its root is: in the namespace of its root, or,
@@ -89,63 +92,50 @@ func (r registration) childNamespaces() *metav1.LabelSelector {
 	}}}
 }
 
-func (r registration) entry(part string, of []resources.Resource) *admissionac.MutatingWebhookApplyConfiguration {
-	return admissionac.MutatingWebhook().
-		WithName(part + "." + r.ring.Name + "." + sharding.GroupName).
-		WithClientConfig(r.clientConfig()).
-		WithRules(rules(of)...).
-		WithMatchPolicy(admissionregistrationv1.Equivalent).
-		WithFailurePolicy(admissionregistrationv1.Ignore).
-		WithReinvocationPolicy(admissionregistrationv1.NeverReinvocationPolicy).
-		WithSideEffects(admissionregistrationv1.SideEffectClassNone).
-		WithTimeoutSeconds(webhookTimeoutSeconds).
-		WithAdmissionReviewVersions("v1")
+// entry returns a webhook with all fields set, so that there are no defaults that the API server would fill in.
+func (r registration) entry(part string, of []resources.Resource) admissionregistrationv1.MutatingWebhook {
+	return admissionregistrationv1.MutatingWebhook{
+		Name:                    part + "." + r.ring.Name + "." + sharding.GroupName,
+		ClientConfig:            r.clientConfig(),
+		Rules:                   rules(of),
+		MatchPolicy:             ptr.To(admissionregistrationv1.Equivalent),
+		FailurePolicy:           ptr.To(admissionregistrationv1.Ignore),
+		ReinvocationPolicy:      ptr.To(admissionregistrationv1.NeverReinvocationPolicy),
+		SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+		TimeoutSeconds:          ptr.To[int32](webhookTimeoutSeconds),
+		AdmissionReviewVersions: []string{"v1"},
+	}
 }
 
-func (r registration) clientConfig() *admissionac.WebhookClientConfigApplyConfiguration {
-	config := admissionac.WebhookClientConfig()
-	if len(r.caBundle) > 0 {
-		config.WithCABundle(r.caBundle...)
-	}
-	path := admission.Path(r.ring.Name)
+func (r registration) clientConfig() admissionregistrationv1.WebhookClientConfig {
+	config, path := admissionregistrationv1.WebhookClientConfig{CABundle: r.caBundle}, admission.Path(r.ring.Name)
 	if r.webhook.URL != "" {
-		return config.WithURL(strings.TrimSuffix(r.webhook.URL, "/") + path)
+		config.URL = ptr.To(strings.TrimSuffix(r.webhook.URL, "/") + path)
+		return config
 	}
-	return config.WithService(admissionac.ServiceReference().
-		WithNamespace(r.webhook.ServiceNamespace).WithName(r.webhook.ServiceName).
-		WithPort(r.webhook.ServicePort).WithPath(path))
+	config.Service = &admissionregistrationv1.ServiceReference{
+		Namespace: r.webhook.ServiceNamespace, Name: r.webhook.ServiceName, Port: &r.webhook.ServicePort, Path: &path,
+	}
+	return config
 }
 
 // rules returns a rule for each group. Versions do not matter, because labels are the same in all of them.
-func rules(of []resources.Resource) []*admissionac.RuleWithOperationsApplyConfiguration {
-	byGroup := map[string][]string{}
-	var groups []string
+func rules(of []resources.Resource) (out []admissionregistrationv1.RuleWithOperations) {
 	for _, r := range of {
-		group := r.GVR.Group
-		if _, ok := byGroup[group]; !ok {
-			groups = append(groups, group)
+		group, name := r.GVR.Group, r.GVR.Resource
+		i := slices.IndexFunc(out, func(o admissionregistrationv1.RuleWithOperations) bool { return o.APIGroups[0] == group })
+		switch {
+		case i < 0:
+			out = append(out, admissionregistrationv1.RuleWithOperations{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: []string{name},
+					Scope: ptr.To(admissionregistrationv1.AllScopes),
+				},
+			})
+		case !slices.Contains(out[i].Resources, name):
+			out[i].Resources = append(out[i].Resources, name)
 		}
-		if !slices.Contains(byGroup[group], r.GVR.Resource) {
-			byGroup[group] = append(byGroup[group], r.GVR.Resource)
-		}
-	}
-	var out []*admissionac.RuleWithOperationsApplyConfiguration
-	for _, group := range groups {
-		out = append(out, admissionac.RuleWithOperations().
-			WithOperations(admissionregistrationv1.Create).
-			WithAPIGroups(group).WithAPIVersions("*").WithResources(byGroup[group]...).
-			WithScope(admissionregistrationv1.AllScopes))
-	}
-	return out
-}
-
-func selector(of *metav1.LabelSelector) *metaac.LabelSelectorApplyConfiguration {
-	out := metaac.LabelSelector()
-	if len(of.MatchLabels) > 0 {
-		out.WithMatchLabels(of.MatchLabels)
-	}
-	for _, e := range of.MatchExpressions {
-		out.WithMatchExpressions(metaac.LabelSelectorRequirement().WithKey(e.Key).WithOperator(e.Operator).WithValues(e.Values...))
 	}
 	return out
 }
@@ -176,25 +166,9 @@ func isOwner(r resources.Resource) string {
 	return fmt.Sprintf("ref.kind == %q && ref.apiVersion.startsWith(%q)", r.Kind, r.GVR.Group+"/")
 }
 
-// typed returns the webhooks of an apply configuration as the API server would return them. It sets all fields, so there
-// are no defaults to fill in.
-func typed(configuration *admissionac.MutatingWebhookConfigurationApplyConfiguration) (*admissionregistrationv1.MutatingWebhookConfiguration, error) {
-	data, err := json.Marshal(configuration)
-	if err != nil {
-		return nil, err
-	}
-	out := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	return out, json.Unmarshal(data, out)
-}
-
 // upToDate reports whether a configuration is as desired, and has nothing in its webhooks that is not.
 func upToDate(have, want *admissionregistrationv1.MutatingWebhookConfiguration) bool {
-	for key, value := range want.Labels {
-		if have.Labels[key] != value {
-			return false
-		}
-	}
-	return slices.ContainsFunc(have.OwnerReferences, func(ref metav1.OwnerReference) bool {
+	return have.Labels[wire.LabelRing] == want.Labels[wire.LabelRing] && slices.ContainsFunc(have.OwnerReferences, func(ref metav1.OwnerReference) bool {
 		return equality.Semantic.DeepEqual(ref, want.OwnerReferences[0])
 	}) && equality.Semantic.DeepEqual(have.Webhooks, want.Webhooks)
 }

@@ -50,10 +50,7 @@ func TestNamespaces(t *testing.T) {
 		"nothing that the sharder may do ": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			configuration, err := typed(registrationOf(tt.mains...).configuration())
-			if err != nil {
-				t.Fatal(err)
-			}
+			configuration := registrationOf(tt.mains...).configuration()
 			var got []*metav1.LabelSelector
 			for _, w := range configuration.Webhooks {
 				got = append(got, w.NamespaceSelector)
@@ -67,10 +64,7 @@ func TestNamespaces(t *testing.T) {
 
 // TestSelection: the API server asks about creates only, about every main object, and about controlled objects without label.
 func TestSelection(t *testing.T) {
-	configuration, err := typed(registrationOf(foos).configuration())
-	if err != nil {
-		t.Fatal(err)
-	}
+	configuration := registrationOf(foos).configuration()
 	main, controlled := configuration.Webhooks[0], configuration.Webhooks[1]
 	for _, w := range configuration.Webhooks {
 		for _, r := range w.Rules {
