@@ -1,7 +1,6 @@
 package certificates
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,11 +35,7 @@ type Files struct {
 }
 
 // contents are those of CertFile, KeyFile and CAFile.
-type contents [3][]byte
-
-func (c contents) equal(other contents) bool {
-	return bytes.Equal(c[0], other[0]) && bytes.Equal(c[1], other[1]) && bytes.Equal(c[2], other[2])
-}
+type contents [3]string
 
 // NewFiles reads the files for the first time. The error names the file that is wrong.
 func NewFiles(cfg FilesConfig) (*Files, error) {
@@ -55,13 +50,10 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 	}
 	f := &Files{cfg: cfg}
 	read, err := f.read()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = f.use(read)
 	}
-	if err := f.use(read); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return f, err
 }
 
 // Run looks at the files until the context ends. Files that are wrong, or not yet all replaced, change nothing.
@@ -80,7 +72,7 @@ func (f *Files) Run(ctx context.Context) error {
 			logger.Error(err, "Certificate files could not be read, keep the certificate")
 			continue
 		}
-		if read.equal(f.used) || read.equal(f.refused) {
+		if read == f.used || read == f.refused {
 			continue
 		}
 		if err := f.use(read); err != nil {
@@ -102,18 +94,18 @@ func (f *Files) read() (contents, error) {
 		if err != nil {
 			return contents{}, fmt.Errorf("read certificate file: %w", err)
 		}
-		c[i] = data
+		c[i] = string(data)
 	}
 	return c, nil
 }
 
 func (f *Files) use(c contents) error {
-	certificate, err := tls.X509KeyPair(c[0], c[1])
+	certificate, err := tls.X509KeyPair([]byte(c[0]), []byte(c[1]))
 	if err != nil {
 		return fmt.Errorf("certificate %s with key %s: %w", f.cfg.CertFile, f.cfg.KeyFile, err)
 	}
 	if f.cfg.CAFile != "" {
-		cas, err := decode(c[2], pemCertificate, x509.ParseCertificate)
+		cas, err := decode([]byte(c[2]), pemCertificate, x509.ParseCertificate)
 		if err == nil && len(cas) == 0 {
 			err = errors.New("there is no PEM-encoded certificate in it")
 		}
@@ -122,6 +114,10 @@ func (f *Files) use(c contents) error {
 		}
 	}
 	f.used, f.refused = c, contents{}
-	f.served.Store(&served{certificate: &certificate, bundle: c[2]})
+	s := &served{certificate: &certificate}
+	if f.cfg.CAFile != "" {
+		s.bundle = []byte(c[2])
+	}
+	f.served.Store(s)
 	return nil
 }

@@ -128,15 +128,15 @@ func (m *Managed) Run(ctx context.Context) error {
 
 // sync brings the Secret up to date and serves what is in it. It returns when to look again at the latest.
 func (m *Managed) sync(ctx context.Context) (time.Time, error) {
-	secret, found, err := m.read(ctx)
+	secret, found, restored, err := m.read(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
 	now := m.cfg.Clock.Now()
 	m.see(found, now)
-	next, changed, again, err := plan(found.state, now, policy{
+	next, changed, again, err := plan(found, now, policy{
 		hosts: m.cfg.Hosts, caLifetime: m.cfg.CALifetime, lifetime: m.cfg.Lifetime, overlap: m.cfg.Overlap,
-		forceNewCA: found.restored,
+		forceNewCA: restored,
 		firstSeenAt: func(id string) time.Time {
 			if at, ok := m.firstSeen[id]; ok {
 				return at
@@ -148,79 +148,62 @@ func (m *Managed) sync(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if changed {
-		if _, err := m.write(ctx, secret, next); err != nil {
+		if err := m.write(ctx, secret, next); err != nil {
 			// What was there before is still good, unless this replica has never had anything.
-			return time.Time{}, err
+			return time.Time{}, fmt.Errorf("write secret %s: %w", m.ref(), err)
 		}
 		klog.FromContext(ctx).Info("Certificates written", "secret", m.ref(), "cas", len(next.cas),
 			"serving", next.serving.certificate.SerialNumber, "notAfter", next.serving.certificate.NotAfter)
 	}
-	m.see(foundState{state: next}, now)
+	m.see(next, now)
 	m.serve(next)
 	return again, nil
 }
 
-// foundState is the state to go on from.
-type foundState struct {
-	state
-	// restored says that it is not what the Secret holds but what this process last saw in it.
-	restored bool
-}
-
-// read returns the Secret, nil if there is none, and the state that it holds.
-func (m *Managed) read(ctx context.Context) (*corev1.Secret, foundState, error) {
+// read returns the Secret, nil if there is none, and the state to go on from. restored says that this is not what the Secret
+// holds but what this process last saw in it.
+func (m *Managed) read(ctx context.Context) (secret *corev1.Secret, s state, restored bool, err error) {
 	object, exists, err := m.informer.GetIndexer().GetByKey(m.cfg.Namespace + "/" + m.cfg.Name)
 	if err != nil {
-		return nil, foundState{}, err
+		return nil, state{}, false, err
 	}
-	if !exists {
-		// Deleting the Secret is how a person asks for a new CA. The old one stays trusted meanwhile.
-		return nil, foundState{state: m.last, restored: len(m.last.cas) > 0}, nil
+	if exists {
+		secret = object.(*corev1.Secret)
+		if s, err = parseState(secret.Data); err == nil {
+			return secret, s, false, nil
+		}
+		klog.FromContext(ctx).Error(err, "The Secret does not hold what the sharder wrote, its certificates are made anew", "secret", m.ref())
+		if m.cfg.Recorder != nil {
+			m.cfg.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "InvalidCertificates", "Renew",
+				"The Secret does not hold what the sharder wrote (%v): its certificates are made anew", err)
+		}
 	}
-	secret := object.(*corev1.Secret)
-	s, err := parseState(secret.Data)
-	if err == nil {
-		return secret, foundState{state: s}, nil
-	}
-	klog.FromContext(ctx).Error(err, "The Secret does not hold what the sharder wrote, its certificates are made anew", "secret", m.ref())
-	if m.cfg.Recorder != nil {
-		m.cfg.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "InvalidCertificates", "Renew",
-			"The Secret does not hold what the sharder wrote (%v): its certificates are made anew", err)
-	}
+	// Deleting the Secret is how a person asks for a new CA. The old one stays trusted in the meantime.
 	if len(m.last.cas) > 0 {
-		return secret, foundState{state: m.last, restored: true}, nil
+		return secret, m.last, true, nil
 	}
-	return secret, foundState{state: s}, nil
+	return secret, s, false, nil
 }
 
 // write creates or updates the Secret, if nobody has since it was read.
-func (m *Managed) write(ctx context.Context, secret *corev1.Secret, s state) (*corev1.Secret, error) {
-	create := secret == nil
-	if create {
-		secret = &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: m.cfg.Namespace, Name: m.cfg.Name},
-			Type:       corev1.SecretTypeOpaque,
+func (m *Managed) write(ctx context.Context, secret *corev1.Secret, s state) (err error) {
+	secrets := m.cfg.Client.CoreV1().Secrets(m.cfg.Namespace)
+	if secret == nil {
+		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: m.cfg.Namespace, Name: m.cfg.Name}, Type: corev1.SecretTypeOpaque}
+		if secret.Data, err = s.encode(nil); err == nil {
+			_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 		}
+		return err
 	}
 	secret = secret.DeepCopy()
-	var err error
-	if secret.Data, err = s.encode(secret.Data); err != nil {
-		return nil, err
+	if secret.Data, err = s.encode(secret.Data); err == nil {
+		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 	}
-	secrets := m.cfg.Client.CoreV1().Secrets(m.cfg.Namespace)
-	if create {
-		secret, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
-	} else {
-		secret, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("write secret %s: %w", m.ref(), err)
-	}
-	return secret, nil
+	return err
 }
 
 // see records when certificates were seen for the first time, and forgets those that are gone.
-func (m *Managed) see(s foundState, now time.Time) {
+func (m *Managed) see(s state, now time.Time) {
 	seen := map[string]time.Time{}
 	for _, id := range s.ids() {
 		seen[id] = now

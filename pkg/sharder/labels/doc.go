@@ -1,7 +1,7 @@
 // Package labels keeps the slot label of every object of a ring as it should be: a function of what the object is (G2, G4).
 // Nobody's right to work depends on it (G1): a label that is wrong or gone hides an object until it is corrected.
 //
-// What an object's label should be is decided by Rule, for admission as for everything here. Labels are written by merge
+// What an object's label should be is decided by snapshot.Rule, for admission as for everything here. Labels are written by merge
 // patches of that one label (G3), with the UID of the object as a precondition. The resourceVersion is none: the slot of an
 // object does not depend on what others write to it, and an object that changes all the time would never get its label.
 //

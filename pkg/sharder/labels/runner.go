@@ -106,6 +106,7 @@ func (r *runner) watch(resource resources.Resource, selector labels.Selector, pu
 // run keeps the labels until ctx ends, and closes done.
 func (r *runner) run(ctx context.Context) {
 	defer close(r.done)
+	defer r.audits.queue.ShutDown() // Who does not lead makes no audits.
 	var wg sync.WaitGroup
 	for _, m := range r.menders {
 		wg.Go(func() { m.run(ctx) })

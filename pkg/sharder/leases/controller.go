@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/membership"
@@ -29,6 +28,8 @@ import (
 const (
 	// requestTimeout bounds each request for a Lease, so that a connection that hangs is noticed.
 	requestTimeout = 5 * time.Second
+	// workers is the number of Leases that are worked on at the same time.
+	workers = 4
 	// unusedDelay is how long a Lease without a row is kept after it could be deleted.
 	unusedDelay = time.Minute
 	// problemDelay is how long one is kept that says why its shard could not work. A kubelet tries again within five minutes.
@@ -60,14 +61,10 @@ type Config struct {
 	Recorder events.EventRecorder
 	// Grace is how long an expired Lease is left alone before it is deleted, a third of its duration by default.
 	Grace time.Duration
-	// Workers is the number of Leases that are worked on at the same time, 4 by default.
-	Workers int
 	// Metrics are not registered by default.
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
 	MetricsProvider workqueue.MetricsProvider
-	// Clock is the real one by default. It must be that of the Tracker.
-	Clock clock.WithTicker
 }
 
 // Controller marks the Leases of shards with their states, deletes those under which nobody can be at work, and knows which
@@ -101,22 +98,16 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Client == nil || cfg.Informer == nil || cfg.Tracker == nil || cfg.Rings == nil {
 		return nil, errors.New("leases: Client, Informer, Tracker and Rings are required")
 	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = 4
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
-	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
 	c := &Controller{cfg: cfg, fates: map[string]map[string]fate{}}
 	var err error
 	c.worker, err = worker.New(worker.Config[key]{
-		Name: "leases", Workers: cfg.Workers, Sync: c.sync,
+		Name: "leases", Workers: workers, Sync: c.sync,
 		RateLimiter:     workqueue.NewTypedItemExponentialFailureRateLimiter[key](20*time.Millisecond, 10*time.Second),
 		OnConflict:      func(key) { cfg.Metrics.conflicts.Inc() },
-		MetricsProvider: cfg.MetricsProvider, Clock: cfg.Clock,
+		MetricsProvider: cfg.MetricsProvider,
 	})
 	return c, err
 }
@@ -202,7 +193,7 @@ func (c *Controller) Missing(r *snapshot.Ring) []ring.Lease {
 
 // gone reports whether nobody can be at work under the Lease (H3).
 func (c *Controller) gone(r *snapshot.Ring, f fate) bool {
-	return f.deleted || !f.absent.IsZero() && c.cfg.Clock.Since(f.absent) >= Wait(r, c.cfg.Grace)
+	return f.deleted || !f.absent.IsZero() && time.Since(f.absent) >= Wait(r, c.cfg.Grace)
 }
 
 // Wait returns how long a process can be at work whose Lease somebody has deleted: the longest duration that the ring
@@ -272,7 +263,7 @@ func (c *Controller) judge(ctx context.Context, r *snapshot.Ring, k key, lease *
 	if v.next.IsZero() {
 		return 0, nil
 	}
-	return max(v.next.Sub(c.cfg.Clock.Now()), time.Millisecond), nil
+	return max(time.Until(v.next), time.Millisecond), nil
 }
 
 func marked(lease *coordinationv1.Lease, state membership.State) bool {

@@ -8,7 +8,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -20,8 +19,6 @@ const keepDeletions = 2 * time.Hour
 // Tracker remembers when this process first saw the last renewal of every Lease, whose holder was seen to renew, and which
 // held Leases somebody deleted. It is safe for concurrent use.
 type Tracker struct {
-	clock clock.PassiveClock
-
 	mu       sync.Mutex
 	seen     map[types.NamespacedName]observation
 	watching time.Time // since when nothing can have been missed, zero before Started
@@ -46,12 +43,9 @@ type deletion struct {
 	ours bool
 }
 
-// NewTracker returns a Tracker that has seen nothing yet. The clock is the real one if it is nil.
-func NewTracker(c clock.PassiveClock) *Tracker {
-	if c == nil {
-		c = clock.RealClock{}
-	}
-	return &Tracker{clock: c, seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{}}
+// NewTracker returns a Tracker that has seen nothing yet.
+func NewTracker() *Tracker {
+	return &Tracker{seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{}}
 }
 
 // Handler returns what makes the Tracker see the events of an informer for Leases.
@@ -106,7 +100,7 @@ func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) time.Time 
 	if answered {
 		t.restored()
 	}
-	now, key, renewal := t.clock.Now(), keyOf(lease), membership.RenewalOf(lease)
+	now, key, renewal := time.Now(), keyOf(lease), membership.RenewalOf(lease)
 	o, known := t.seen[key]
 	if known && o.renewal == renewal {
 		if o.blind && answered {
@@ -148,7 +142,7 @@ func (t *Tracker) Interrupted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.blind = true
-	t.watching = t.clock.Now()
+	t.watching = time.Now()
 }
 
 // Unread says that a read of this Lease has failed, which says nothing about others. Its clock starts again with the next
@@ -167,7 +161,7 @@ func (t *Tracker) restored() {
 		return
 	}
 	t.blind = false
-	now := t.clock.Now()
+	now := time.Now()
 	t.watching = now
 	for key, o := range t.seen {
 		o.since, o.blind = now, false
@@ -178,7 +172,7 @@ func (t *Tracker) restored() {
 func (t *Tracker) relisted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.watching = t.clock.Now()
+	t.watching = time.Now()
 }
 
 // Started says that the informer has synced: from now on no deletion is missed. Only the first call counts.
@@ -186,7 +180,7 @@ func (t *Tracker) Started() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.watching.IsZero() {
-		t.watching = t.clock.Now()
+		t.watching = time.Now()
 	}
 }
 
@@ -197,7 +191,7 @@ func (t *Tracker) Undisturbed(ring, namespace string) time.Time {
 	defer t.mu.Unlock()
 	since := t.watching
 	if since.IsZero() {
-		since = t.clock.Now()
+		since = time.Now()
 	}
 	for _, d := range t.deleted {
 		if !d.ours && d.ring == (types.NamespacedName{Namespace: namespace, Name: ring}) && d.at.After(since) {
@@ -226,7 +220,7 @@ func (t *Tracker) gone(lease *coordinationv1.Lease, final bool) {
 
 // remember records a deletion, and forgets now and then what is too old to matter.
 func (t *Tracker) remember(lease *coordinationv1.Lease, ours bool) {
-	now := t.clock.Now()
+	now := time.Now()
 	if now.Sub(t.swept) > time.Minute {
 		t.swept = now
 		maps.DeleteFunc(t.deleted, func(_ types.UID, d deletion) bool { return now.Sub(d.at) > keepDeletions })

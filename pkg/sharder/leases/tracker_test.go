@@ -2,18 +2,22 @@ package leases
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
-	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// begin is when bubbles begin.
+var begin = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// sleepUntil sleeps to so many seconds after begin.
+func sleepUntil(seconds int) { time.Sleep(time.Until(begin.Add(time.Duration(seconds) * time.Second))) }
 
 // renewal returns version n of a Lease.
 func renewal(name string, n int, holder string) *coordinationv1.Lease {
@@ -27,34 +31,35 @@ func renewal(name string, n int, holder string) *coordinationv1.Lease {
 }
 
 func TestTrackerCountsFromFirstSight(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(begin)
-	tr := NewTracker(clock)
-	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
-	check := func(what string, got, want time.Time) {
-		t.Helper()
-		if !got.Equal(want) {
-			t.Errorf("%s: since %s, want %s", what, got, want)
+	synctest.Test(t, func(t *testing.T) {
+		tr := NewTracker()
+		at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+		check := func(what string, got, want time.Time) {
+			t.Helper()
+			if !got.Equal(want) {
+				t.Errorf("%s: since %s, want %s", what, got, want)
+			}
 		}
-	}
-	a, b := renewal("a", 0, "p"), renewal("b", 0, "q")
-	check("first sight", tr.Since(a), at(0))
-	clock.SetTime(at(5))
-	check("seen again", tr.Since(a), at(0))
-	check("another", tr.Since(b), at(5))
-	tr.Unread(a)
-	clock.SetTime(at(6))
-	check("an old event after a failed read", tr.Since(a), at(0))
-	check("answered after a failed read", tr.Answered(a), at(6))
-	check("another is not affected", tr.Since(b), at(5))
-	tr.Interrupted()
-	clock.SetTime(at(9))
-	check("blind", tr.Since(a), at(6))
-	tr.Since(renewal("b", 1, "q")) // news
-	check("news of another ends blindness", tr.Since(a), at(9))
+		a, b := renewal("a", 0, "p"), renewal("b", 0, "q")
+		check("first sight", tr.Since(a), at(0))
+		sleepUntil(5)
+		check("seen again", tr.Since(a), at(0))
+		check("another", tr.Since(b), at(5))
+		tr.Unread(a)
+		sleepUntil(6)
+		check("an old event after a failed read", tr.Since(a), at(0))
+		check("answered after a failed read", tr.Answered(a), at(6))
+		check("another is not affected", tr.Since(b), at(5))
+		tr.Interrupted()
+		sleepUntil(9)
+		check("blind", tr.Since(a), at(6))
+		tr.Since(renewal("b", 1, "q")) // news
+		check("news of another ends blindness", tr.Since(a), at(9))
+	})
 }
 
 func TestTrackerProof(t *testing.T) {
-	tr := NewTracker(clocktesting.NewFakePassiveClock(begin))
+	tr := NewTracker()
 	var told int
 	tr.Subscribe(func(string) { told++ })
 	steps := []struct {
@@ -109,16 +114,17 @@ func TestTrackerUndisturbed(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			clock := clocktesting.NewFakePassiveClock(begin)
-			tr := NewTracker(clock)
-			tr.Started()
-			tr.Since(renewal("a", 0, "p"))
-			clock.SetTime(begin.Add(10 * time.Second))
-			tt.do(tr, tr.Handler())
-			clock.SetTime(begin.Add(20 * time.Second))
-			if got := tr.Undisturbed("r", "n").Sub(begin); got != time.Duration(tt.want)*time.Second {
-				t.Errorf("since %s, want %d s", got, tt.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				tr := NewTracker()
+				tr.Started()
+				tr.Since(renewal("a", 0, "p"))
+				sleepUntil(10)
+				tt.do(tr, tr.Handler())
+				sleepUntil(20)
+				if got := tr.Undisturbed("r", "n").Sub(begin); got != time.Duration(tt.want)*time.Second {
+					t.Errorf("since %s, want %d s", got, tt.want)
+				}
+			})
 		})
 	}
 }

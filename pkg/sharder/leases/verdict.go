@@ -30,7 +30,7 @@ type verdict struct {
 }
 
 func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v verdict) {
-	since, now := c.cfg.Tracker.Since(lease), c.cfg.Clock.Now()
+	since, now := c.cfg.Tracker.Since(lease), time.Now()
 	owing := owes(r, lease)
 	_, row := rowOf(r, lease)
 	limit := time.Duration(0)
@@ -150,7 +150,7 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 					klog.FromContext(ctx).V(2).Info("A row's Lease is there, but not as one of the ring", "ring", k.Ring, "shard", k.Name)
 				}
 			} else {
-				f = fate{absent: c.cfg.Clock.Now()}
+				f = fate{absent: time.Now()}
 				klog.FromContext(ctx).Info("The Lease of a shard is gone: its slots wait until no process can be at work any more",
 					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", Wait(r, c.cfg.Grace))
 			}
@@ -160,7 +160,7 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 			continue
 		}
 		if !c.gone(r, f) {
-			again = soonest(again, f.absent.Add(Wait(r, c.cfg.Grace)).Sub(c.cfg.Clock.Now()))
+			again = soonest(again, time.Until(f.absent.Add(Wait(r, c.cfg.Grace))))
 			continue
 		}
 		f.told = true
@@ -181,7 +181,7 @@ func (c *Controller) setFate(name, uid string, f fate) {
 	if c.fates[name] == nil {
 		c.fates[name] = map[string]fate{}
 	}
-	f.at = c.cfg.Clock.Now()
+	f.at = time.Now()
 	c.fates[name][uid] = f
 	c.mu.Unlock()
 	for _, subscriber := range c.subscribers {
@@ -204,7 +204,7 @@ func (c *Controller) forget(r *snapshot.Ring) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for uid, f := range c.fates[r.Object.Name] {
-		if !unseen[uid] && (f.found != nil || c.cfg.Clock.Since(f.at) > keepFates) {
+		if !unseen[uid] && (f.found != nil || time.Since(f.at) > keepFates) {
 			delete(c.fates[r.Object.Name], uid)
 		}
 	}

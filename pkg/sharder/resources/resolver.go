@@ -14,18 +14,21 @@ import (
 	"k8s.io/utils/clock"
 )
 
+const (
+	// retryInterval is the time between two lookups of a resource that is unknown or could not be looked up.
+	retryInterval = 3 * time.Second
+	// refreshInterval is the time between two lookups of a resource that is known.
+	refreshInterval = time.Minute
+	// timeout bounds a lookup.
+	timeout = 3 * time.Second
+	// patience is how long the first answer for a resource is waited for, see IsPending.
+	patience = 30 * time.Second
+)
+
 // Config configures a Resolver.
 type Config struct {
 	// Client is a client for the root of the API server, such as that of a discovery client: kubeClient.Discovery().RESTClient().
 	Client rest.Interface
-	// Retry is the time between two lookups of a resource that is unknown or could not be looked up. Default 3 s.
-	Retry time.Duration
-	// Refresh is the time between two lookups of a resource that is known. Default 1 min.
-	Refresh time.Duration
-	// Timeout bounds a lookup. Default 3 s.
-	Timeout time.Duration
-	// Patience is how long the first answer for a resource is waited for, see IsPending. Default 30 s.
-	Patience time.Duration
 	// Clock is the real one by default.
 	Clock clock.WithTicker
 }
@@ -56,18 +59,6 @@ type entry struct {
 func New(cfg Config) (*Resolver, error) {
 	if cfg.Client == nil {
 		return nil, errors.New("resources: Client is required")
-	}
-	if cfg.Retry <= 0 {
-		cfg.Retry = 3 * time.Second
-	}
-	if cfg.Refresh <= 0 {
-		cfg.Refresh = time.Minute
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = 3 * time.Second
-	}
-	if cfg.Patience <= 0 {
-		cfg.Patience = 30 * time.Second
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
@@ -102,19 +93,6 @@ func (r *Resolver) Resolve(ctx context.Context, gr schema.GroupResource) (Resour
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return e.resource, e.err
-}
-
-// Invalidate has the resource looked up again soon, for example after the API server answered 404 to a list of it.
-func (r *Resolver) Invalidate(gr schema.GroupResource) {
-	r.mu.Lock()
-	if e, ok := r.entries[gr]; ok {
-		// Not at once: whoever meets the error again and again must not turn it into as many lookups.
-		if soon := r.cfg.Clock.Now().Add(r.cfg.Retry); e.next.After(soon) {
-			e.next = soon
-		}
-	}
-	r.mu.Unlock()
-	r.kick()
 }
 
 // Retain forgets all resources but those, so that they are not looked up any more.
@@ -173,7 +151,7 @@ func (r *Resolver) due() map[schema.GroupResource]*entry {
 func (r *Resolver) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, d := r.cfg.Clock.Now(), r.cfg.Refresh
+	now, d := r.cfg.Clock.Now(), refreshInterval
 	for _, e := range r.entries {
 		if !e.next.IsZero() {
 			d = min(d, max(e.next.Sub(now), 0))
@@ -184,18 +162,18 @@ func (r *Resolver) untilNext() time.Duration {
 
 // refresh looks the resource up and records the answer in its entry.
 func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource, e *entry) {
-	lookupCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	lookupCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resource, err := lookup(lookupCtx, r.cfg.Client, gr)
 
 	r.mu.Lock()
-	after := wait.Jitter(r.cfg.Refresh, 0.1)
+	after := wait.Jitter(refreshInterval, 0.1)
 	if err != nil {
-		after = r.cfg.Retry
+		after = retryInterval
 	}
 	e.next = r.cfg.Clock.Now().Add(after)
 	known := e.resource != Resource{}
-	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < r.cfg.Patience {
+	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < patience {
 		err = &PendingError{Resource: gr, Err: err}
 	}
 	var subscribers []func()

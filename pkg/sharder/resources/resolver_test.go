@@ -171,7 +171,7 @@ func TestLookup(t *testing.T) {
 func TestRun(t *testing.T) {
 	server, client := newAPIServer(t)
 	clock := testingclock.NewFakeClock(time.Now())
-	r, err := New(Config{Client: client.RESTClient(), Clock: clock, Retry: 3 * time.Second, Refresh: time.Minute})
+	r, err := New(Config{Client: client.RESTClient(), Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

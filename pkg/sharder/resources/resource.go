@@ -53,7 +53,7 @@ func (e *PendingError) Error() string { return fmt.Sprintf("no answer yet: %v", 
 func (e *PendingError) Unwrap() error { return e.Err }
 
 // IsPending tells whether the error is the lack of an answer that is still expected. Who would do harm if the resource were
-// served waits for it. It is false after the time that Config.Patience gives: a resource that nobody can ask for must not
+// served waits for it. It is false after 30 s: a resource that nobody can ask for must not
 // hold up the others for ever.
 func IsPending(err error) bool {
 	var pending *PendingError

@@ -61,7 +61,7 @@ func (r *Ring) Rules(proofs Proofs) membership.Rules {
 	return membership.Rules{
 		Ring: r.Object.Name, Namespace: r.ShardNamespace, MaxDuration: r.MaxLeaseDuration,
 		Proofs: func(lease *coordinationv1.Lease) bool {
-			return rows[string(lease.UID)] || proofs != nil && proofs.Proved(lease)
+			return rows[string(lease.UID)] || proofs.Proved(lease)
 		},
 	}
 }

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -11,12 +10,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
@@ -48,16 +47,14 @@ type Config struct {
 	// Namespace is the sharder's own. Objects in it belong to no ring by default.
 	Namespace string
 	Resolver  Resolver
-	// Proofs is optional: without it, only shards that are in the table count.
-	Proofs Proofs
-	// MinInterval is the least time between two builds of snapshots; changes that arrive in between are taken together.
-	// The first one is taken up at once. Default 10 ms.
-	MinInterval time.Duration
+	Proofs    Proofs
 	// Registerer takes the metrics. None are registered without it.
 	Registerer prometheus.Registerer
-	// Clock is the real one by default.
-	Clock clock.WithTicker
 }
+
+// minInterval is the least time between two builds of snapshots; changes that arrive in between are taken together. The first
+// one is taken up at once.
+const minInterval = 10 * time.Millisecond
 
 // Cache holds the snapshots of all rings. It is safe for concurrent use.
 type Cache struct {
@@ -82,28 +79,17 @@ func indexKey(ring, namespace string) string { return ring + "/" + namespace }
 
 // New returns a Cache that is empty until Run has built the first snapshots.
 func New(cfg Config) (*Cache, error) {
-	if cfg.Rings == nil || cfg.Leases == nil || cfg.Namespaces == nil || cfg.Resolver == nil {
-		return nil, errors.New("snapshot: Rings, Leases, Namespaces and Resolver are required")
-	}
-	if cfg.MinInterval <= 0 {
-		cfg.MinInterval = 10 * time.Millisecond
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
+	if cfg.Rings == nil || cfg.Leases == nil || cfg.Namespaces == nil || cfg.Resolver == nil || cfg.Proofs == nil {
+		return nil, errors.New("snapshot: Rings, Leases, Namespaces, Resolver and Proofs are required")
 	}
 	c := &Cache{
 		cfg: cfg, dirty: map[string]struct{}{}, subscribers: map[int]func(string){}, wake: make(chan struct{}, 1),
-		builds: prometheus.NewCounter(prometheus.CounterOpts{
+		builds: promauto.With(cfg.Registerer).NewCounter(prometheus.CounterOpts{
 			Name: "clusterring_sharder_snapshots_total",
 			Help: "Snapshots of rings built because a ring, a Lease or a resource changed.",
 		}),
 	}
 	c.rings.Store(&map[string]*Ring{})
-	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(c.builds); err != nil {
-			return nil, fmt.Errorf("register metrics of snapshots: %w", err)
-		}
-	}
 	err := cfg.Leases.AddIndexers(cache.Indexers{byRing: func(obj any) ([]string, error) {
 		if lease, ok := obj.(*coordinationv1.Lease); ok && lease.Labels[wire.LabelRing] != "" {
 			return []string{indexKey(lease.Labels[wire.LabelRing], lease.Namespace)}, nil
@@ -117,9 +103,7 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	cfg.Resolver.Subscribe(c.markAll)
-	if cfg.Proofs != nil {
-		cfg.Proofs.Subscribe(c.mark)
-	}
+	cfg.Proofs.Subscribe(c.mark)
 	return c, nil
 }
 
@@ -164,7 +148,7 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 	c.markAll()
 	for {
-		started := c.cfg.Clock.Now()
+		started := time.Now()
 		c.build(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -172,11 +156,11 @@ func (c *Cache) Run(ctx context.Context) error {
 		c.synced.Store(true)
 		// Pause at least for as long as the build took, so that a ring with very many shards that all start at once
 		// does not keep a core busy.
-		pause := max(c.cfg.MinInterval, c.cfg.Clock.Since(started))
+		pause := max(minInterval, time.Since(started))
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-c.cfg.Clock.After(pause):
+		case <-time.After(pause):
 		}
 		select {
 		case <-ctx.Done():

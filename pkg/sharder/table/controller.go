@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/worker"
@@ -45,14 +44,10 @@ type Config struct {
 	Recorder events.EventRecorder
 	// Grace is that of the leases controller.
 	Grace time.Duration
-	// Workers is the number of rings that are worked on at the same time, 4 by default.
-	Workers int
 	// Metrics are not registered by default.
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
 	MetricsProvider workqueue.MetricsProvider
-	// Clock is the real one by default. It must be that of the Tracker.
-	Clock clock.WithTicker
 }
 
 // Controller is the table controller of one term.
@@ -66,19 +61,17 @@ type Controller struct {
 	found map[string]map[string]metav1.Condition
 }
 
-// requestTimeout bounds each request.
-const requestTimeout = 5 * time.Second
+const (
+	// requestTimeout bounds each request.
+	requestTimeout = 5 * time.Second
+	// workers is the number of rings that are worked on at the same time.
+	workers = 4
+)
 
 // New returns a Controller for one term.
 func New(cfg Config) (*Controller, error) {
 	if cfg.Client == nil || cfg.Leases == nil || cfg.Rings == nil || cfg.Snapshots == nil || cfg.Tracker == nil || cfg.Missing == nil {
 		return nil, errors.New("table: Client, Leases, Rings, Snapshots, Tracker and Missing are required")
-	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = 4
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
@@ -86,9 +79,9 @@ func New(cfg Config) (*Controller, error) {
 	c := &Controller{cfg: cfg, rings: map[string]*state{}, found: map[string]map[string]metav1.Condition{}}
 	var err error
 	c.worker, err = worker.New(worker.Config[string]{
-		Name: "table", Workers: cfg.Workers, Sync: c.sync,
+		Name: "table", Workers: workers, Sync: c.sync,
 		RateLimiter:     workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, 5*time.Second),
-		MetricsProvider: cfg.MetricsProvider, Clock: cfg.Clock,
+		MetricsProvider: cfg.MetricsProvider,
 	})
 	cfg.Missing.Subscribe(c.add)
 	return c, err
@@ -143,7 +136,7 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	if err != nil || object == nil {
 		return 0, err
 	}
-	if wait := s.founded.Add(foundingInterval).Sub(c.cfg.Clock.Now()); s.lost && wait > 0 {
+	if wait := time.Until(s.founded.Add(foundingInterval)); s.lost && wait > 0 {
 		return wait, nil
 	}
 	v, wake, err := c.view(ctx, r, s, table)
@@ -159,11 +152,11 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	c.mu.Lock()
 	found := slices.Collect(maps.Values(c.found[name]))
 	c.mu.Unlock()
-	found = append(found, shardsCondition(r, v), leasesCondition(r), slotsCondition(v, &s.progress, c.cfg.Clock.Now()))
+	found = append(found, shardsCondition(r, v), leasesCondition(r), slotsCondition(v, &s.progress, time.Now()))
 	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
 		return 0, err
 	}
-	return s.progress.wake(c.cfg.Clock.Now(), wake), nil
+	return s.progress.wake(time.Now(), wake), nil
 }
 
 // state returns what this term knows of the ring. One that was made again is another ring.

@@ -142,7 +142,7 @@ func (w *world) lead() *replica {
 	leaseInformer := coordinationinformers.NewFilteredLeaseInformer(kube, metav1.NamespaceAll, 0, cache.Indexers{},
 		func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
 	must(leaseInformer.SetTransform(leases.Trim))
-	tracker := leases.NewTracker(nil)
+	tracker := leases.NewTracker()
 	_, err := leaseInformer.AddEventHandler(tracker.Handler())
 	must(err)
 	snapshots, err := snapshot.New(snapshot.Config{

@@ -39,7 +39,7 @@ func (c *Controller) view(ctx context.Context, r *snapshot.Ring, s *state, table
 			return v, wake, err
 		}
 	}
-	now := c.cfg.Clock.Now()
+	now := time.Now()
 	present := map[string]time.Time{}
 	for i, l := range v.Leases {
 		if !l.Member {
@@ -103,7 +103,7 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, table ring.Ta
 		return time.Time{}, nil
 	}
 	until := c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(leases.Wait(r, c.cfg.Grace))
-	if c.cfg.Clock.Now().Before(until) {
+	if time.Now().Before(until) {
 		v.until = until
 		return until, nil
 	}
@@ -124,7 +124,7 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, table ring.Ta
 	v.Trusted, v.Settled = trusted, true
 	v.silent = silent(*v, table)
 	if len(v.silent) > 0 {
-		wake = c.cfg.Clock.Now().Add(listInterval)
+		wake = time.Now().Add(listInterval)
 	}
 	return wake, nil
 }

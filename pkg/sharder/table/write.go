@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ const fieldManager = "clusterring-sharder"
 
 // write brings the ring's status up to date: the table if it changed, and the conditions. It is one PUT, or none.
 func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, object *v1alpha1.ClusterRing, before, next ring.Table, changed bool, v view, found []metav1.Condition) error {
-	now := c.cfg.Clock.Now()
+	now := time.Now()
 	status, news := desired(object.Status, r, v, found)
 	if changed {
 		status.Table = wire.WriteTable(next)
