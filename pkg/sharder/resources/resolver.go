@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/clusterring/clusterring/internal/worker"
 )
 
 const (
@@ -23,6 +25,8 @@ const (
 	timeout = 3 * time.Second
 	// patience is how long the first answer for a resource is waited for, see IsPending.
 	patience = 30 * time.Second
+	// workers is how many resources are looked up at the same time, so that some without an answer hold up no others.
+	workers = 16
 )
 
 // Config configures a Resolver.
@@ -35,12 +39,12 @@ type Config struct {
 
 // Resolver resolves groups and resources. It is safe for concurrent use.
 type Resolver struct {
-	cfg Config
-
-	mu          sync.Mutex
-	entries     map[schema.GroupResource]*entry
+	cfg         Config
+	worker      *worker.Worker[schema.GroupResource]
 	subscribers []func()
-	wake        chan struct{}
+
+	mu      sync.Mutex
+	entries map[schema.GroupResource]*entry
 }
 
 // entry is what is known about a resource.
@@ -49,8 +53,7 @@ type entry struct {
 	first    chan struct{}
 	resource Resource
 	// err is set until the first lookup that finds the resource, and after one that finds that it is gone.
-	err  error
-	next time.Time
+	err error
 	// asked is when the first lookup began.
 	asked time.Time
 }
@@ -63,8 +66,19 @@ func New(cfg Config) (*Resolver, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
 	}
-	return &Resolver{cfg: cfg, entries: map[schema.GroupResource]*entry{}, wake: make(chan struct{}, 1)}, nil
+	r := &Resolver{cfg: cfg, entries: map[schema.GroupResource]*entry{}}
+	var err error
+	r.worker, err = worker.New(worker.Config[schema.GroupResource]{
+		Name: "resources", Workers: workers, Clock: cfg.Clock,
+		Sync: func(ctx context.Context, gr schema.GroupResource) (time.Duration, error) {
+			return r.refresh(ctx, gr), nil
+		},
+	})
+	return r, err
 }
+
+// Run looks resources up, at first when they are asked for and then from time to time, until the context ends.
+func (r *Resolver) Run(ctx context.Context) error { return r.worker.Run(ctx) }
 
 // Resolve returns how the API server serves the resource. The first call for a resource asks the API server and waits for
 // the answer, at most for the lookup's timeout; later calls return what is known without waiting. IsUnknown tells whether
@@ -75,16 +89,9 @@ func (r *Resolver) Resolve(ctx context.Context, gr schema.GroupResource) (Resour
 	if !ok {
 		e = &entry{first: make(chan struct{}), asked: r.cfg.Clock.Now()}
 		r.entries[gr] = e
+		r.worker.Add(gr)
 	}
 	r.mu.Unlock()
-	if !ok {
-		// The lookup serves all who wait for it, so it must not end with the context of the one who started it.
-		go func() {
-			r.refresh(context.WithoutCancel(ctx), gr, e)
-			close(e.first)
-			r.kick()
-		}()
-	}
 	select {
 	case <-e.first:
 	case <-ctx.Done():
@@ -102,99 +109,56 @@ func (r *Resolver) Retain(wanted map[schema.GroupResource]bool) {
 	maps.DeleteFunc(r.entries, func(gr schema.GroupResource, _ *entry) bool { return !wanted[gr] })
 }
 
-// Subscribe has f called whenever the answer for a resource has changed. It must not block.
-func (r *Resolver) Subscribe(f func()) {
+// Subscribe calls f whenever the answer for a resource has changed. f must not block. Subscribe must be called before Run.
+func (r *Resolver) Subscribe(f func()) { r.subscribers = append(r.subscribers, f) }
+
+// refresh looks the resource up and records the answer in its entry. It returns when to look again.
+func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource) (after time.Duration) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.subscribers = append(r.subscribers, f)
-}
-
-// Run looks resources up again when they are due, until the context ends.
-func (r *Resolver) Run(ctx context.Context) error {
-	for {
-		for gr, e := range r.due() {
-			r.refresh(ctx, gr, e)
-		}
-		timer := r.cfg.Clock.NewTimer(r.untilNext())
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C():
-		case <-r.wake:
-			timer.Stop()
-		}
+	e := r.entries[gr]
+	r.mu.Unlock()
+	if e == nil {
+		return 0 // Nobody wants to know any more.
 	}
-}
-
-func (r *Resolver) kick() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// due returns the resources whose next lookup is due.
-func (r *Resolver) due() map[schema.GroupResource]*entry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.cfg.Clock.Now()
-	due := map[schema.GroupResource]*entry{}
-	for gr, e := range r.entries {
-		if !e.next.IsZero() && !e.next.After(now) {
-			due[gr] = e
-		}
-	}
-	return due
-}
-
-func (r *Resolver) untilNext() time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now, d := r.cfg.Clock.Now(), refreshInterval
-	for _, e := range r.entries {
-		if !e.next.IsZero() {
-			d = min(d, max(e.next.Sub(now), 0))
-		}
-	}
-	return d
-}
-
-// refresh looks the resource up and records the answer in its entry.
-func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource, e *entry) {
 	lookupCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resource, err := lookup(lookupCtx, r.cfg.Client, gr)
-
-	r.mu.Lock()
-	after := wait.Jitter(refreshInterval, 0.1)
+	after = wait.Jitter(refreshInterval, 0.1)
 	if err != nil {
 		after = retryInterval
 	}
-	e.next = r.cfg.Clock.Now().Add(after)
+
+	r.mu.Lock()
 	known := e.resource != Resource{}
 	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < patience {
 		err = &PendingError{Resource: gr, Err: err}
 	}
-	var subscribers []func()
+	changed := false
 	switch {
 	case err == nil && (e.err != nil || resource != e.resource),
 		err != nil && IsUnknown(err) && (e.err == nil || e.err.Error() != err.Error()):
-		e.resource, e.err = resource, err
-		subscribers = r.subscribers
+		e.resource, e.err, changed = resource, err, true
 	case err != nil && !known && (e.err == nil || e.err.Error() != err.Error()):
-		e.err = err
-		subscribers = r.subscribers
+		e.err, changed = err, true
 	}
 	r.mu.Unlock()
 
+	logger := klog.FromContext(ctx).V(2)
 	switch {
 	case err != nil && known && !IsUnknown(err):
-		klog.FromContext(ctx).V(2).Info("Resource could not be looked up, keep what is known", "resource", gr, "err", err)
-	case subscribers != nil:
-		klog.FromContext(ctx).V(2).Info("Resource looked up", "resource", gr, "version", resource.GVR.Version, "kind", resource.Kind, "err", err)
+		logger.Info("Resource could not be looked up, keep what is known", "resource", gr, "err", err)
+	case changed:
+		logger.Info("Resource looked up", "resource", gr, "version", resource.GVR.Version, "kind", resource.Kind, "err", err)
 	}
-	for _, f := range subscribers {
-		f()
+	select {
+	case <-e.first:
+	default:
+		close(e.first)
 	}
+	if changed {
+		for _, f := range r.subscribers {
+			f()
+		}
+	}
+	return after
 }

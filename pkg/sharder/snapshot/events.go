@@ -1,12 +1,9 @@
 package snapshot
 
 import (
-	"maps"
-
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -52,15 +49,14 @@ func (c *Cache) ringUpdated(old, new any) {
 	c.ringEvent(new)
 }
 
-// onlyConditions reports whether nothing that matters has changed between two versions of a ring but what its status says
-// beside the table.
+// onlyConditions reports whether nothing has changed between two versions of a ring but what its status says beside the
+// table.
 func onlyConditions(before, after *v1alpha1.ClusterRing) bool {
-	return before.UID == after.UID &&
-		before.Generation == after.Generation &&
-		(before.DeletionTimestamp == nil) == (after.DeletionTimestamp == nil) &&
-		maps.Equal(before.Labels, after.Labels) &&
-		maps.Equal(before.Annotations, after.Annotations) &&
-		equality.Semantic.DeepEqual(before.Status.Table, after.Status.Table)
+	a, b := *before, *after
+	for _, r := range []*v1alpha1.ClusterRing{&a, &b} {
+		r.ResourceVersion, r.ManagedFields, r.Status = "", nil, v1alpha1.ClusterRingStatus{Table: r.Status.Table}
+	}
+	return equality.Semantic.DeepEqual(&a, &b)
 }
 
 func (c *Cache) leaseEvent(obj any) {
@@ -88,19 +84,14 @@ func (c *Cache) leaseUpdated(old, new any) {
 	c.leaseEvent(new)
 }
 
-// onlyRenewed reports whether nothing that matters has changed between two versions of a Lease but the time of its renewal.
+// onlyRenewed reports whether nothing has changed between two versions of a Lease but the time of its renewal.
 func onlyRenewed(before, after *coordinationv1.Lease) bool {
-	a, b := &before.Spec, &after.Spec
-	return before.UID == after.UID &&
-		(before.DeletionTimestamp == nil) == (after.DeletionTimestamp == nil) &&
-		len(before.Finalizers) == len(after.Finalizers) &&
-		maps.Equal(before.Labels, after.Labels) &&
-		maps.Equal(before.Annotations, after.Annotations) &&
-		ptr.Equal(a.HolderIdentity, b.HolderIdentity) &&
-		ptr.Equal(a.LeaseDurationSeconds, b.LeaseDurationSeconds) &&
-		ptr.Equal(a.LeaseTransitions, b.LeaseTransitions) &&
-		equality.Semantic.DeepEqual(a.AcquireTime, b.AcquireTime) &&
-		(a.RenewTime == nil) == (b.RenewTime == nil)
+	a, b := *before, *after
+	a.ResourceVersion, b.ResourceVersion, a.ManagedFields, b.ManagedFields = "", "", nil, nil
+	if a.Spec.RenewTime != nil && b.Spec.RenewTime != nil {
+		a.Spec.RenewTime = b.Spec.RenewTime
+	}
+	return equality.Semantic.DeepEqual(&a, &b)
 }
 
 // markAll marks all rings for rebuilding.
