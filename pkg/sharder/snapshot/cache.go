@@ -54,7 +54,7 @@ type Config struct {
 
 // minInterval is the least time between two builds of snapshots; changes that arrive in between are taken together. The first
 // one is taken up at once.
-const minInterval = 10 * time.Millisecond
+const minInterval = 2 * time.Millisecond
 
 // Cache holds the snapshots of all rings. It is safe for concurrent use.
 type Cache struct {

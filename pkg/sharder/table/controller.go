@@ -144,6 +144,9 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 		return 0, err
 	}
 	next, changed := ring.Next(table, v.View)
+	if wait := s.progress.gather(v.Leases, time.Now()); changed && wait > 0 {
+		return wait, nil
+	}
 	if changed {
 		v.next = &next
 	} else if table.Revision > 0 {

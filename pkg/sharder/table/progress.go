@@ -19,6 +19,8 @@ type progress struct {
 	table    ring.Table
 	// asked is, by UID and slot, since when a shard is asked for a slot.
 	asked map[string]map[int]time.Time
+	// last is when a shard was last asked for a slot.
+	last time.Time
 }
 
 // see takes over a table that is in effect, and reports how long it took the shards that gave slots up since the last one.
@@ -30,6 +32,9 @@ func (p *progress) see(t ring.Table, now time.Time) (took []time.Duration) {
 	for _, row := range t.Rows {
 		if row.Releasing.Empty() {
 			continue
+		}
+		if row.Since == t.Revision {
+			p.last = now
 		}
 		times := map[int]time.Time{}
 		for slot := range row.Releasing.All() {
@@ -53,6 +58,23 @@ func (p *progress) see(t ring.Table, now time.Time) (took []time.Duration) {
 	}
 	p.revision, p.table, p.asked = t.Revision, t, asked
 	return took
+}
+
+// gathering is how long a table waits for shards that were asked and have not answered at all. Shards answer within
+// milliseconds, also when they are busy. Whoever gets their slots then reads objects once, and not once for each of them: the
+// API server makes the second of two consistent reads of a resource wait for up to 100 ms.
+const gathering = 100 * time.Millisecond
+
+// gather returns for how long the next table waits.
+func (p *progress) gather(leases []ring.Lease, now time.Time) time.Duration {
+	for _, row := range p.table.Rows {
+		for _, l := range leases {
+			if l.UID == row.Lease && !l.Gone && !row.Releasing.Empty() && l.Holds.Revision < row.Since {
+				return p.last.Add(gathering).Sub(now)
+			}
+		}
+	}
+	return 0
 }
 
 // since returns since when the shard is asked for the slot that it was asked for first.

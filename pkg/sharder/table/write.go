@@ -64,7 +64,7 @@ func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, obje
 		log(ctx, object.Name, before, next, v)
 	}
 	if v.next != nil {
-		for _, took := range s.progress.see(*v.next, now) {
+		for _, took := range s.progress.see(*v.next, time.Now()) {
 			c.cfg.Metrics.released(object.Name, took)
 		}
 	}
