@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,10 +50,12 @@ type observer struct {
 	first  map[string]time.Time
 	owners [ring.Count]string
 	asked  ring.Slots
-	// lost is when each slot was last asked for, or given to somebody else without being asked for.
-	lost   [ring.Count]time.Time
-	tables int
-	last   time.Time // of the last table
+	// lost is when each slot was last asked for, or given to somebody else without being asked for. The shard that has it
+	// begins no work there from about then on, since it watches the table, too.
+	lost     [ring.Count]time.Time
+	tables   int
+	last     time.Time // of the last table
+	revision int64
 }
 
 func observe(ctx context.Context, config *rest.Config, namespace string) (*observer, error) {
@@ -111,6 +114,10 @@ func (o *observer) seenTable(object *v1alpha1.ClusterRing) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if t.Revision == o.revision {
+		return // only conditions have changed
+	}
+	o.revision = t.Revision
 	asked, owners := ring.Slots{}, [ring.Count]string{}
 	for _, row := range t.Rows {
 		asked = asked.Union(row.Releasing)
@@ -199,12 +206,9 @@ func worked(dir string, since time.Time, before map[string]string) (map[string]t
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
-			var nanos int64
-			var name string
-			if _, err := fmt.Sscan(lines.Text(), &nanos, &name); err != nil {
-				continue // cut off by a crash
-			}
-			if before[name] == shard {
+			at, name, _ := strings.Cut(lines.Text(), " ")
+			nanos, err := strconv.ParseInt(at, 10, 64)
+			if err != nil || before[name] == shard { // or cut off by a crash
 				continue
 			}
 			if at := time.Unix(0, nanos); at.After(since) && (first[name].IsZero() || at.Before(first[name])) {
