@@ -8,14 +8,16 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 )
 
 const (
-	// probeHead is how long informers are waited for before the Lease is acquired. One that can list has answered by then,
-	// and the Lease is renewed at once.
+	// probeHead is how long probes are waited for before the Lease is acquired. What can be read has answered by then, and the
+	// Lease is renewed at once.
 	probeHead = 2 * time.Second
 	// unfinishedAfter is when the log tells that the end of work is waited for.
 	unfinishedAfter = time.Second
@@ -28,8 +30,8 @@ const (
 // lease.Lease.Run: the context of run ends when ctx ends or the Lease is lost, and run must have ended all work when it
 // returns. It can be called once.
 //
-// The Lease is not renewed, and so is lost, as long as a resource cannot be listed. It is an error if a resource has no
-// informer: InformerFor of a factory returns the one that exists, if somebody asked for it before.
+// The Lease is not renewed, and so is lost, until the ring could be read and all resources listed. It is an error if a
+// resource has no informer: InformerFor of a factory returns the one that exists, if somebody asked for it before.
 func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) error {
 	if s.standalone {
 		return run(ctx)
@@ -119,22 +121,32 @@ func (s *Shard) finish(ctx context.Context) {
 }
 
 // errProbing is why the Lease is not renewed right after it was acquired.
-var errProbing = errors.New("it is not known yet whether its informers can list")
+var errProbing = errors.New("it is not known yet whether the ring can be read, and its informers can list")
 
-// probe finds out whether informers can list, and returns when they all can.
+// probe finds out whether the ring can be read and informers can list, and returns when all can. A shard that is given slots
+// without that would let nobody else work on them.
 func (s *Shard) probe(ctx context.Context) {
-	var probing sync.WaitGroup
+	probes := map[string]func(context.Context) error{"read the ring": func(ctx context.Context) error {
+		if _, err := s.rings.Get(ctx, s.cfg.Ring, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return err
+		}
+		return nil
+	}}
 	for _, r := range s.resources {
+		probes["list "+r.kind.String()] = r.probe
+	}
+	var probing sync.WaitGroup
+	for what, probe := range probes {
 		probing.Go(func() {
 			for delay := backoff(2 * time.Second); ctx.Err() == nil; {
 				// It must fail before the Lease is lost, to be told then.
 				attempt, cancel := context.WithTimeout(ctx, min(ringTimeout, s.leaseDuration()/3))
-				err := r.probe(attempt)
+				err := probe(attempt)
 				cancel()
 				if err == nil {
 					return
 				}
-				s.setUnproved(fmt.Errorf("cannot list %s: %w", r.kind, err))
+				s.setUnproved(fmt.Errorf("cannot %s: %w", what, err))
 				select {
 				case <-ctx.Done():
 				case <-time.After(delay.Step()):

@@ -33,7 +33,7 @@ type Shard struct {
 	resources map[schema.GroupKind]*Resource // not changed once Run was called
 	problems  []error                        // for Run
 	told      map[string]bool
-	unproved  error // why it is not known that informers can list
+	unproved  error // why it is not known that the ring can be read and informers can list
 }
 
 // New returns a Shard that holds nothing yet. It does no requests. The error names everything that is wrong with the config.

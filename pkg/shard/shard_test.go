@@ -311,26 +311,30 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// A shard whose informers cannot list does not prove itself.
-func TestCannotList(t *testing.T) {
-	simulate(t, func(w *world) {
-		c := w.controller("a")
-		c.faults.set(func(req *http.Request) error {
-			if strings.Contains(req.URL.Path, "/secrets") {
-				return errors.New("forbidden")
-			}
-			return nil
-		}, nil)
-		c.run()
-		<-c.started
-		w.never("renewed", 9*time.Second, func() bool {
-			l := w.lease("a")
-			return l.Spec.RenewTime.After(l.Spec.AcquireTime.Time.Add(time.Millisecond))
+// A shard that cannot read what it needs does not prove itself.
+func TestCannotRead(t *testing.T) {
+	for refused, want := range map[string]string{"/secrets": "cannot list Secret", "/clusterrings": "cannot read the ring"} {
+		t.Run(want, func(t *testing.T) {
+			simulate(t, func(w *world) {
+				c := w.controller("a")
+				c.faults.set(func(req *http.Request) error {
+					if strings.Contains(req.URL.Path, refused) {
+						return errors.New("forbidden")
+					}
+					return nil
+				}, nil)
+				c.run()
+				<-c.started
+				w.never("renewed", 9*time.Second, func() bool {
+					l := w.lease("a")
+					return l.Spec.RenewTime.After(l.Spec.AcquireTime.Time.Add(time.Millisecond))
+				})
+				if err := c.wait(); !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), want) {
+					w.Errorf("error %v", err)
+				}
+			})
 		})
-		if err := c.wait(); !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), "cannot list Secret") {
-			w.Errorf("error %v", err)
-		}
-	})
+	}
 }
 
 // A controller that never calls Begin gives nothing up.
