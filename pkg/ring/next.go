@@ -124,7 +124,7 @@ func (v View) universe() Slots {
 // takers are the Leases that can be given slots, sorted.
 func (v View) takers() (takers []Lease) {
 	for _, l := range sorted(v.Leases) {
-		if l.Member && !l.Marked && !l.Gone {
+		if l.Member && !l.Marked && !l.Gone && !l.Stuck {
 			takers = append(takers, l)
 		}
 	}

@@ -66,7 +66,7 @@ func (h *hostile) view() View {
 		l := Lease{
 			Name: h.name(), UID: h.uid(), Weight: []int{0, 1, 2, 3, -1, MaxWeight, MaxWeight + 1, -1 << 62, 1<<63 - 1}[h.byte()%9],
 			Held: h.bool(), Member: h.bool(), Marked: h.bool(), New: h.bool(), Gone: h.byte()%4 == 3,
-			Holds: Holds{Revision: h.revision(), Slots: h.slots()},
+			Holds: Holds{Revision: h.revision(), Slots: h.slots()}, Stuck: h.byte()%4 == 3,
 		}
 		if !slices.ContainsFunc(v.Leases, func(o Lease) bool { return o.UID == l.UID }) {
 			v.Leases = append(v.Leases, l)

@@ -215,7 +215,7 @@ func TestHistories(t *testing.T) {
 		for i := range 60 {
 			name := fmt.Sprint("s-", r.IntN(8))
 			l, exists := c.leases[name]
-			switch r.IntN(9) {
+			switch r.IntN(10) {
 			case 0, 1:
 				if !exists {
 					l = member(name, Holds{})
@@ -246,13 +246,18 @@ func TestHistories(t *testing.T) {
 					l.Member = !l.Member
 					c.leases[name] = l
 				}
+			case 8:
+				if exists && !l.Gone {
+					l.Stuck = !l.Stuck
+					c.leases[name] = l
+				}
 			default:
 				c.step()
 			}
 		}
 		total := 0
 		for name, l := range c.leases {
-			l.Marked, l.New = false, false
+			l.Marked, l.New, l.Stuck = false, false, false
 			l.Member = !l.Gone
 			c.leases[name] = l
 			if l.Member {
@@ -272,6 +277,40 @@ func TestHistories(t *testing.T) {
 				t.Errorf("seed %d: %s with weight %d of %d has %d slots", seed, name, w, total, got)
 			}
 		}
+	}
+}
+
+// TestStuck: what a Lease that cannot be taken keeps is not missed by the others, who share the rest. It gets nothing more.
+func TestStuck(t *testing.T) {
+	for name, stuck := range map[string]func(*Lease){
+		"released": func(l *Lease) { l.Held, l.Member = false, false },
+		"silent":   func(l *Lease) { l.Marked = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, "a", "b", "c", "d")
+			l := c.leases["d"]
+			stuck(&l)
+			l.Stuck = true
+			c.leases["d"] = l
+			c.leases["e"] = member("e", Holds{})
+			c.converge()
+			if diff := cmp.Diff(map[string]int{"a": 192, "b": 192, "c": 192, "d": 256, "e": 192}, c.counts()); diff != "" {
+				t.Errorf("a newcomer (-want +got):\n%s", diff)
+			}
+			gone := c.leases["c"]
+			gone.Held, gone.Member, gone.Gone = false, false, true
+			c.leases["c"] = gone
+			c.converge()
+			if diff := cmp.Diff(map[string]int{"a": 256, "b": 256, "d": 256, "e": 256}, c.counts()); diff != "" {
+				t.Errorf("somebody left (-want +got):\n%s", diff)
+			}
+			l.Held, l.Member, l.Gone, l.Stuck = false, false, true, false
+			c.leases["d"] = l
+			c.converge()
+			if diff := cmp.Diff(map[string]int{"a": 342, "b": 341, "e": 341}, c.counts()); diff != "" {
+				t.Errorf("it could be taken (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

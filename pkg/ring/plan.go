@@ -14,7 +14,7 @@ func Plan(settled, before Table, free Slots, v View) Table {
 	if p.takers > 0 {
 		p.give(free, heirs(before, settled))
 		// Who has got an odd slot keeps it.
-		setQuotas(p.members, v.universe().Len())
+		setQuotas(p.members, p.slots)
 		p.ask(next.Revision)
 	}
 	for _, s := range p.shares {
@@ -42,7 +42,10 @@ type share struct {
 }
 
 // taker reports whether the shard can be given slots.
-func (s *share) taker() bool { return s.known && s.lease.Member && !s.lease.Marked && !s.lease.Gone }
+func (s *share) taker() bool { return s.member() && !s.lease.Marked }
+
+// member reports whether the shard has a quota.
+func (s *share) member() bool { return s.known && s.lease.Member && !s.lease.Gone && !s.lease.Stuck }
 
 // missing is how many slots the shard is below its quota.
 func (s *share) missing() int { return max(0, s.quota-s.row.Slots.Len()) }
@@ -54,12 +57,13 @@ type plan struct {
 	shares  []*share
 	members []*share
 	takers  int
+	slots   int // that the members share
 }
 
 // newPlan returns what each Lease has, and the quotas of the members. Those that are marked count: a shard that is silent for a
 // moment would otherwise make the others' quotas rise and fall.
 func newPlan(t Table, v View) *plan {
-	p := &plan{}
+	p := &plan{slots: v.universe().Len()}
 	leases := byUID(v.Leases)
 	rows := map[string]bool{}
 	for _, row := range t.Rows {
@@ -77,14 +81,17 @@ func newPlan(t Table, v View) *plan {
 	})
 	for _, s := range p.shares {
 		s.seed, s.weight = seed(s.row.Name), max(1, min(s.lease.Weight, MaxWeight))
-		if s.known && s.lease.Member && !s.lease.Gone {
+		if s.member() {
 			p.members = append(p.members, s)
+		}
+		if s.known && s.lease.Stuck {
+			p.slots -= s.row.Slots.Len()
 		}
 		if s.taker() {
 			p.takers++
 		}
 	}
-	setQuotas(p.members, v.universe().Len())
+	setQuotas(p.members, p.slots)
 	return p
 }
 
@@ -194,10 +201,11 @@ func (p *plan) ask(revision int64) {
 		switch {
 		case s.taker():
 			givers = append(givers, s)
+			continue
 		case s.known && s.lease.Held && !s.lease.Member && !s.lease.Gone:
 			s.request(s.row.Slots, revision)
-			missing -= s.row.Slots.Len()
-		default:
+		}
+		if !s.lease.Stuck {
 			missing -= s.row.Releasing.Len()
 		}
 	}

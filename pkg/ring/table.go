@@ -52,6 +52,8 @@ type Lease struct {
 	Holds Holds
 	// Gone says that the Lease is no more, as H3 wants it: nobody can be at work under it.
 	Gone bool
+	// Stuck says that the Lease cannot be taken, for longer than that takes. It gets nothing, and the others share the rest.
+	Stuck bool
 }
 
 // A View is what the leader knows of a ring when it decides.

@@ -75,7 +75,9 @@ type Controller struct {
 
 	mu sync.Mutex
 	// fates are what is known of Leases that rows name and the informer does not show, by ring and UID.
-	fates       map[string]map[string]fate
+	fates map[string]map[string]fate
+	// troubles are what Leases have refused lately, by ring and UID.
+	troubles    map[string]map[string]Trouble
 	subscribers []func(ring string)
 }
 
@@ -101,7 +103,7 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	c := &Controller{cfg: cfg, fates: map[string]map[string]fate{}}
+	c := &Controller{cfg: cfg, fates: map[string]map[string]fate{}, troubles: map[string]map[string]Trouble{}}
 	var err error
 	c.worker, err = worker.New(worker.Config[key]{
 		Name: "leases", Workers: workers, Sync: c.sync,
@@ -112,8 +114,14 @@ func New(cfg Config) (*Controller, error) {
 	return c, err
 }
 
-// Subscribe calls f with the ring whenever Missing has changed. It must be called before Run.
+// Subscribe calls f with the ring whenever Missing or Troubles has changed. It must be called before Run.
 func (c *Controller) Subscribe(f func(ring string)) { c.subscribers = append(c.subscribers, f) }
+
+func (c *Controller) tell(ring string) {
+	for _, subscriber := range c.subscribers {
+		subscriber(ring)
+	}
+}
 
 // Run works until ctx ends. It must be called at most once.
 func (c *Controller) Run(ctx context.Context) error {
@@ -149,6 +157,7 @@ func (c *Controller) enqueueRing(name string) {
 	if !ok {
 		c.mu.Lock()
 		delete(c.fates, name)
+		delete(c.troubles, name)
 		c.mu.Unlock()
 		c.cfg.Metrics.forget(name)
 		return
@@ -247,18 +256,23 @@ func (c *Controller) judge(ctx context.Context, r *snapshot.Ring, k key, lease *
 	if v.state == membership.StateExpired && !marked(lease, v.state) || v.delete {
 		// Time speaks against the shard, and the news from it may only be late.
 		live, err := c.read(ctx, r, lease)
-		if err != nil || live == nil || live.UID != lease.UID {
-			return 0, err // The informer will hear of it.
+		if err != nil {
+			return 0, c.note(ctx, k.Ring, string(lease.UID), err, true)
+		}
+		if live == nil || live.UID != lease.UID {
+			return 0, nil // The informer will hear of it.
 		}
 		lease, v = live, c.verdict(r, live)
 	}
 	if v.delete {
-		return 0, c.delete(ctx, r, lease, v)
+		return 0, c.note(ctx, k.Ring, string(lease.UID), c.delete(ctx, r, lease, v), true)
 	}
+	var err error
 	if mark && !marked(lease, v.state) && counts(r, lease) {
-		if err := c.mark(ctx, lease, v.state); err != nil {
-			return 0, err
-		}
+		err = c.mark(ctx, lease, v.state)
+	}
+	if c.note(ctx, k.Ring, string(lease.UID), err, false) != nil {
+		return 0, err
 	}
 	if v.next.IsZero() {
 		return 0, nil

@@ -3,6 +3,7 @@ package leases
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -140,7 +141,7 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 		f := c.fateOf(k.Ring, row.Lease)
 		if !f.deleted && f.absent.IsZero() {
 			live, err := c.get(ctx, r, k.Name)
-			if err != nil {
+			if c.note(ctx, k.Ring, row.Lease, err, true) != nil {
 				return 0, nil, err
 			}
 			if live != nil && string(live.UID) == row.Lease {
@@ -184,25 +185,26 @@ func (c *Controller) setFate(name, uid string, f fate) {
 	f.at = time.Now()
 	c.fates[name][uid] = f
 	c.mu.Unlock()
-	for _, subscriber := range c.subscribers {
-		subscriber(name)
-	}
+	c.tell(name)
 }
 
 // forget drops what is known of Leases that the informer shows, or that no row has named for long.
 func (c *Controller) forget(r *snapshot.Ring) {
-	unseen := map[string]bool{}
+	unseen, present := map[string]bool{}, map[string]bool{}
 	for _, row := range r.Table.Rows {
-		unseen[row.Lease] = true
+		unseen[row.Lease], present[row.Lease] = true, true
 	}
 	for _, s := range r.Shards {
 		delete(unseen, s.UID)
+		present[s.UID] = true
 	}
 	for _, i := range r.Ignored {
 		delete(unseen, string(i.Lease.UID))
+		present[string(i.Lease.UID)] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	maps.DeleteFunc(c.troubles[r.Object.Name], func(uid string, _ Trouble) bool { return !present[uid] })
 	for uid, f := range c.fates[r.Object.Name] {
 		if !unseen[uid] && (f.found != nil || time.Since(f.at) > keepFates) {
 			delete(c.fates[r.Object.Name], uid)

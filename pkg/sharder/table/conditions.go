@@ -100,12 +100,24 @@ func unhealthy(r *snapshot.Ring) (out []string) {
 // most is how many things of a kind a message names.
 const most = 5
 
-func leasesCondition(r *snapshot.Ring) metav1.Condition {
+func leasesCondition(r *snapshot.Ring, v view) metav1.Condition {
 	c := metav1.Condition{Type: ConditionLeasesAccepted, Status: metav1.ConditionTrue, Reason: "AllAccepted", Message: "Every Lease of the ring is a shard."}
+	var parts []string
+	for uid, t := range v.troubles {
+		if t.Lasting {
+			parts = append(parts, fmt.Sprintf("Lease %s/%s: %.200s", r.ShardNamespace, cut(v.names[uid], 80), t.Err))
+		}
+	}
+	if len(parts) > 0 {
+		slices.Sort(parts)
+		c.Status, c.Reason = metav1.ConditionFalse, "LeaseRefused"
+		c.Message = "The API server does not let the sharder do what some Leases need. If their shards are gone, their slots stay with them: " +
+			"see which policy, webhook or missing right is behind that. " + list(parts) + "."
+		return c
+	}
 	if len(r.Ignored) == 0 {
 		return c
 	}
-	var parts []string
 	for _, ignored := range r.Ignored {
 		parts = append(parts, fmt.Sprintf("Lease %s/%s: %s", ignored.Lease.Namespace, cut(ignored.Lease.Name, 80), ignored.Reason))
 	}

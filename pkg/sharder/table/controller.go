@@ -23,9 +23,11 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
-// Missing knows what became of Leases that rows name and the informer does not show. *leases.Controller does.
+// Missing knows what became of Leases that rows name and the informer does not show, and which Leases refuse something.
+// *leases.Controller does.
 type Missing interface {
 	Missing(r *snapshot.Ring) []ring.Lease
+	Troubles(ring string) map[string]leases.Trouble
 	Subscribe(f func(ring string))
 }
 
@@ -155,7 +157,7 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	c.mu.Lock()
 	found := slices.Collect(maps.Values(c.found[name]))
 	c.mu.Unlock()
-	found = append(found, shardsCondition(r, v), leasesCondition(r), slotsCondition(v, &s.progress, time.Now()))
+	found = append(found, shardsCondition(r, v), leasesCondition(r, v), slotsCondition(v, &s.progress, time.Now()))
 	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
 		return 0, err
 	}

@@ -262,6 +262,48 @@ func TestDeletedLease(t *testing.T) {
 	})
 }
 
+// TestRefusedLease: the API server does not let the sharder delete, or read, the Lease of a shard that is gone. A condition tells,
+// the others share the rest, and a newcomer gets its part of that.
+func TestRefusedLease(t *testing.T) {
+	for method, crash := range map[string]bool{http.MethodDelete: false, http.MethodGet: true} {
+		t.Run(method, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				replica := w.lead()
+				w.join("a")
+				b := w.join("b")
+				w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
+				replica.faults.set(func(r *http.Request) int {
+					if r.Method == method && strings.HasSuffix(r.URL.Path, "/leases/b") {
+						return http.StatusForbidden
+					}
+					return 0
+				}, nil)
+				if crash {
+					b.crash()
+				} else {
+					b.leave()
+				}
+				w.join("c")
+				w.shares(30*time.Second, map[string]int{"a": 256, "c": 256})
+				w.eventually(time.Second, func() error {
+					if c := w.condition(table.ConditionLeasesAccepted); c.Reason != "LeaseRefused" || !strings.Contains(c.Message, "default/b") {
+						return fmt.Errorf("condition %+v", c)
+					}
+					return nil
+				})
+				replica.faults.set(nil, nil)
+				w.shares(30*time.Second, map[string]int{"a": 512, "c": 512})
+				w.eventually(time.Second, func() error {
+					if c := w.condition(v1alpha1.ConditionReady); c.Status != metav1.ConditionTrue {
+						return fmt.Errorf("condition %+v", c)
+					}
+					return nil
+				})
+			})
+		})
+	}
+}
+
 // TestReleaseHangs asks a shard for slots that never gives them up.
 func TestReleaseHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {

@@ -26,8 +26,9 @@ type view struct {
 	// without a Lease.
 	silent []string
 	until  time.Time
-	// names are those of Leases by UID.
-	names map[string]string
+	// names are those of Leases by UID, and troubles what they refuse.
+	names    map[string]string
+	troubles map[string]leases.Trouble
 }
 
 // view puts together what is known of the ring's Leases. wake is when it changes by time, zero for never.
@@ -63,9 +64,12 @@ func (c *Controller) view(ctx context.Context, r *snapshot.Ring, s *state, table
 
 // viewOf makes a view of Leases: shards, those that do not count, and others that are there.
 func (c *Controller) viewOf(r *snapshot.Ring, table ring.Table, shards []membership.Shard, ignored []membership.Ignored, others []*coordinationv1.Lease) view {
-	v := view{View: ring.View{Ring: string(r.Object.UID)}, names: map[string]string{}}
+	v := view{View: ring.View{Ring: string(r.Object.UID)}, names: map[string]string{}, troubles: c.cfg.Missing.Troubles(r.Object.Name)}
 	add := func(l ring.Lease) {
 		l.Holds = membership.Credible(l.Holds, table.Revision)
+		if t := v.troubles[l.UID]; t.Taking {
+			l.Marked, l.Stuck = true, t.Lasting
+		}
 		if _, known := v.names[l.UID]; !known {
 			v.names[l.UID] = l.Name
 			v.Leases = append(v.Leases, l)
