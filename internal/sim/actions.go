@@ -37,7 +37,7 @@ func (w *World) steps() []step {
 func (w *World) do(a Action) {
 	k, ok := w.keepers[a.Target]
 	switch a.Kind {
-	case network, crash, stop, down, reset, twin:
+	case network, crash, stop, down, reset, twin, hang:
 		if !ok || a.For == 0 && !k.running() {
 			return // a plan that was shortened may speak of a shard that never joined
 		}
@@ -59,6 +59,10 @@ func (w *World) do(a Action) {
 		if i := k.get(); i != nil {
 			i.link.reset()
 		}
+	case hang:
+		if i := k.get(); i != nil {
+			i.hung.Store(true)
+		}
 	case twin:
 		w.startTwin(a.Target)
 	case restartServer:
@@ -71,6 +75,8 @@ func (w *World) do(a Action) {
 		w.server.SetLag(a.N, resourceNamed(a.Target), a.Conditions.Delay)
 	case admissionFor:
 		w.changeAdmission(func(o *overlay) { o.begin(a.Conditions) })
+	case refuse:
+		w.refuse(a)
 	case join, leave:
 		before := len(w.members)
 		if a.Kind == join {
@@ -204,6 +210,8 @@ func (w *World) use(ctx context.Context, a Action) error {
 		return w.editRing()
 	case wipeStatus:
 		return w.wipeStatus(ctx)
+	case restoreTable:
+		return w.restoreTable(ctx, a)
 	case removeRing:
 		return w.rings().Delete(ctx, ringName, metav1.DeleteOptions{})
 	case moveOut:

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -117,6 +119,9 @@ func (c *controller) next(ctx context.Context) bool {
 	}
 	defer c.queue.Done(name)
 	c.link.pace.wait("begins", name)
+	if c.hung.Load() {
+		<-ctx.Done()
+	}
 	if ctx.Err() != nil {
 		return false
 	}
@@ -145,25 +150,33 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 		return nil
 	}
 	defer c.ledger.begin(c.process, config)()
-	ctx, err = c.work(ctx, name)
+	ctx, cancel, err := c.work(ctx, name)
+	defer cancel()
 	if err != nil {
 		return err
 	}
-	if err := c.syncSecret(ctx, config); err != nil {
-		return err
+	unseen := c.syncSecret(ctx, config)
+	if unseen != nil && !errors.Is(unseen, errUnseen) {
+		return unseen
 	}
 	if config.Data[done] == config.Data[wanted] {
-		return nil
+		return unseen
 	}
 	config = config.DeepCopy()
 	config.Data[done] = config.Data[wanted]
-	_, err = c.client.CoreV1().ConfigMaps(name.Namespace).Update(ctx, config, metav1.UpdateOptions{FieldManager: "controller"})
-	return err
+	if _, err = c.client.CoreV1().ConfigMaps(name.Namespace).Update(ctx, config, metav1.UpdateOptions{FieldManager: "controller"}); err != nil {
+		return err
+	}
+	return unseen
 }
 
+// errUnseen is about a child that is there and not in the cache. Somebody may delete it before it is.
+var errUnseen = errors.New("not in the cache yet")
+
 // work takes its time. Now and then it does not notice that its context ends, and goes on: the result is the context to go
-// on with. A pause stops some workers here, and others when they have passed the fence with what they send next.
-func (c *controller) work(ctx context.Context, name cache.ObjectName) (context.Context, error) {
+// on with. Some give up on what they send soon. A pause stops some workers here, and others when they have passed the fence with
+// what they send next.
+func (c *controller) work(ctx context.Context, name cache.ObjectName) (context.Context, context.CancelFunc, error) {
 	n, _ := c.instances.LoadOrStore(name, new(atomic.Int64))
 	chance := c.dice.roll(c.id(), name, n.(*atomic.Int64).Add(1))
 	var err error
@@ -179,7 +192,12 @@ func (c *controller) work(ctx context.Context, name cache.ObjectName) (context.C
 	if chance.IntN(2) == 0 {
 		c.link.pace.wait("goes on with", name)
 	}
-	return ctx, err
+	timeout := time.Hour
+	if chance.IntN(4) == 0 {
+		timeout = between(chance, 10*time.Millisecond, time.Second)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, err
 }
 
 func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) error {
@@ -206,7 +224,7 @@ func (c *controller) syncSecret(ctx context.Context, config *corev1.ConfigMap) e
 		if secret, err = secrets.Get(ctx, config.Name, metav1.GetOptions{}); err != nil {
 			return err
 		}
-		return checkControl(secret, config) // its event is still to come
+		return cmp.Or(checkControl(secret, config), errUnseen)
 	}
 	if err != nil || string(secret.Data[wanted]) == config.Data[wanted] {
 		return err

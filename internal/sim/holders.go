@@ -19,12 +19,17 @@ type holders struct {
 	names   map[types.UID]string // of each Lease that there has ever been
 	// held is who holds each Lease now.
 	held map[types.UID]string
+	// spared is how many users are about to delete a Lease of that name. The sharder deletes all others.
+	spared map[string]int
+	// proved are the Leases that a holder was seen to renew.
+	proved map[types.UID]bool
 }
 
 func newHolders(f *findings, c *counter) *holders {
 	return &holders{
 		findings: f, counter: c, workers: map[string]worker{}, leases: map[string]types.UID{},
-		names: map[types.UID]string{}, held: map[types.UID]string{},
+		names: map[types.UID]string{}, held: map[types.UID]string{}, spared: map[string]int{},
+		proved: map[types.UID]bool{},
 	}
 }
 
@@ -42,6 +47,13 @@ func (h *holders) leaseOf(id string) types.UID {
 	return h.leases[id]
 }
 
+// isProved reports whether a holder of the Lease has ever renewed it.
+func (h *holders) isProved(lease types.UID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.proved[lease]
+}
+
 func (h *holders) nameOf(lease types.UID) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -50,10 +62,7 @@ func (h *holders) nameOf(lease types.UID) string {
 
 // seen is told of every change of a Lease.
 func (h *holders) seen(old, new map[string]any) {
-	lease := unstructured.Unstructured{Object: new}
-	if new == nil {
-		lease.Object = old
-	}
+	lease := named(old, new)
 	name, uid, before, after := lease.GetName(), lease.GetUID(), holder(old), holder(new)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,27 +77,39 @@ func (h *holders) seen(old, new map[string]any) {
 		}
 	}
 	if before == after && old != nil && new != nil {
+		h.proved[uid] = h.proved[uid] || after != "" && renewal(old) != renewal(new)
 		return
 	}
 	h.say("the Lease %s of %s goes from %q to %q", uid, name, before, after)
 	h.count(func(c *Counts) { c.Holders++ })
-	if w := h.workers[before]; w != nil && old != nil && new != nil && w.acts() && h.leases[before] == uid {
+	if w := h.workers[before]; w == nil || h.leases[before] != uid || !w.acts() {
+		return
+	}
+	switch {
+	case new != nil:
 		h.add("G1", "the Lease of %s goes to %q while %s may act", name, after, before)
+	case h.spared[name] == 0:
+		h.add("G1", "the sharder deletes the Lease of %s while %s may act", name, before)
 	}
 }
 
-// deletes notes that the sharder deletes the Lease of that name.
-func (h *holders) deletes(sharder, name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for uid, id := range h.held {
-		if w := h.workers[id]; w != nil && h.names[uid] == name && h.leases[id] == uid && w.acts() {
-			h.add("G1", "%s deletes the Lease of %s while %s may act", sharder, name, id)
-		}
+// userDeletes notes that a user deletes the Lease of that name, which is at the user's own risk. The result notes the end.
+func (h *holders) userDeletes(name string) (end func()) {
+	add := func(n int) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.spared[name] += n
 	}
+	add(1)
+	return func() { add(-1) }
 }
 
 func holder(lease map[string]any) string {
 	identity, _, _ := unstructured.NestedString(lease, "spec", "holderIdentity")
 	return identity
+}
+
+func renewal(lease map[string]any) string {
+	at, _, _ := unstructured.NestedString(lease, "spec", "renewTime")
+	return at
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type instance struct {
 	link    *link
 	cancel  context.CancelFunc
 	crashed atomic.Bool
+	hung    atomic.Bool // the workers of a shard do nothing any more
 	ended   chan struct{}
 }
 
@@ -29,6 +31,9 @@ func (w *World) newInstance(name string, number int, c Conditions) (*instance, c
 	i.link = newLink(i.id(), w.dice, w.wire, w.endpoints...)
 	i.link.home, i.link.spread = w.dice.roll("server of", i.id()).IntN(w.plan.Servers), w.plan.Spread
 	i.link.set(c)
+	i.link.refused = func(ctx context.Context, req *http.Request) (*http.Response, error) {
+		return w.refusals.answer(ctx, name, req, w.dice)
+	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	i.cancel = cancel
 	return i, ctx

@@ -27,10 +27,17 @@ type parcel struct {
 	body []byte
 	sent time.Time
 	to   *endpoint
+	// refused is that of the link.
+	refused func(context.Context, *http.Request) (*http.Response, error)
 }
 
 // deliver has the API server work on it.
 func (p parcel) deliver(ctx context.Context) (*http.Response, error) {
+	if p.refused != nil {
+		if resp, err := p.refused(ctx, p.req); resp != nil || err != nil {
+			return resp, err
+		}
+	}
 	req := p.req.Clone(ctx)
 	req.Body = io.NopCloser(bytes.NewReader(p.body))
 	return p.to.RoundTrip(req)

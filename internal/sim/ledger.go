@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,8 +42,11 @@ type ledger struct {
 	working map[key]map[worker]bool
 	// owners has the UID of the Lease that owns each slot by the table as stored. It is empty while there is no table.
 	owners [ring.Count]types.UID
-	// revision is that of the table of this ring, 0 without one.
-	revision int64
+	// table is the one that shards go by, nil if there is none now.
+	table *ring.Table
+	// tables are the last ones that were not founding. restored is the revision of the one that a user has put back.
+	tables   []*v1alpha1.Table
+	restored int64
 	// flows is how many slots have gone from one shard to another.
 	flows map[Flow]int
 }
@@ -116,9 +120,18 @@ func (l *ledger) arrives(w worker, k key) {
 	}
 }
 
+// named returns the object that a change is about.
+func named(old, new map[string]any) *unstructured.Unstructured {
+	if new == nil {
+		new = old
+	}
+	return &unstructured.Unstructured{Object: new}
+}
+
 // seen is told of every change of the storage.
 func (l *ledger) seen(r simapi.Resource, old, new map[string]any) {
 	switch {
+	case named(old, new).GetName() == neighbour || named(old, new).GetNamespace() == neighbour:
 	case r.Resource == "leases":
 		l.holders.seen(old, new)
 	case r.Resource == "clusterrings":
@@ -129,10 +142,7 @@ func (l *ledger) seen(r simapi.Resource, old, new map[string]any) {
 }
 
 func (l *ledger) seenObject(r simapi.Resource, old, new map[string]any) {
-	object := unstructured.Unstructured{Object: new}
-	if new == nil {
-		object.Object = old
-	}
+	object := named(old, new)
 	name := r.Kind + " " + object.GetName()
 	l.count(func(c *Counts) { c.Changes++ })
 	switch {
@@ -152,30 +162,31 @@ func (l *ledger) seenObject(r simapi.Resource, old, new map[string]any) {
 func (l *ledger) seenRing(content map[string]any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.owners
-	l.owners = [ring.Count]types.UID{}
 	var object v1alpha1.ClusterRing
-	if data, err := json.Marshal(content); content == nil || err != nil || json.Unmarshal(data, &object) != nil {
-		return
+	if data, err := json.Marshal(content); content != nil && (err != nil || json.Unmarshal(data, &object) != nil) {
+		l.add("bug", "a ring that cannot be read: %v", content)
 	}
 	table, err := wire.ReadTable(object.Status.Table)
 	if err != nil {
 		l.add("bug", "a table that contradicts itself: %v", err)
-		return
 	}
+	if table != nil && l.table != nil && table.Revision == l.restored && table.Revision < l.table.Revision {
+		return // shards ignore it
+	}
+	before, last := l.owners, l.table
+	l.owners, l.table = [ring.Count]types.UID{}, nil
 	if table == nil || table.Ring != string(object.UID) {
-		// What follows a table that is gone may have any revision that nobody who lives has seen. A shard that has seen a
-		// higher one would follow it never again, and show that by what it works on, or does not.
-		l.revision = 0
 		return
 	}
-	if table.Revision < l.revision {
-		l.add("G1", "the revision of the table goes from %d to %d", l.revision, table.Revision)
+	l.table = table
+	if last != nil {
+		l.checkTable(last, table)
 	}
-	if table.Founding && table.Revision != l.revision {
+	if news := last == nil || table.Revision != last.Revision; news && table.Founding {
 		l.count(func(c *Counts) { c.Foundings++ })
+	} else if news {
+		l.tables = append(l.tables[max(0, len(l.tables)-20):], object.Status.Table)
 	}
-	l.revision = table.Revision
 	names := map[types.UID]string{}
 	for _, row := range table.Rows {
 		names[types.UID(row.Lease)] = row.Name
@@ -190,6 +201,57 @@ func (l *ledger) seenRing(content map[string]any) {
 		}
 	}
 	l.say("table %d of ring %s, founding %t, %d rows", table.Revision, table.Ring, table.Founding, len(table.Rows))
+}
+
+// checkTable looks for what speaks against a table that follows the last one. One that follows none may have any revision that
+// nobody who lives has seen, which G2 asks for.
+func (l *ledger) checkTable(last, table *ring.Table) {
+	switch {
+	case table.Revision < last.Revision:
+		l.add("G1", "the revision of the table goes from %d to %d", last.Revision, table.Revision)
+	case last.Revision == table.Revision && !reflect.DeepEqual(last, table):
+		l.add("G1", "there are two tables of revision %d", table.Revision)
+	case last.Founding || table.Founding:
+		return
+	}
+	for _, row := range table.Rows {
+		known := slices.ContainsFunc(last.Rows, func(other ring.Row) bool { return other.Lease == row.Lease })
+		if !known && !l.holders.isProved(types.UID(row.Lease)) {
+			l.add("G2", "%s gets slots under a Lease that nobody has renewed", row.Name)
+		}
+	}
+}
+
+// slotsOf returns what the table says that a shard has.
+func (l *ledger) slotsOf(name string) (slots ring.Slots) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.table == nil {
+		return slots
+	}
+	for _, row := range l.table.Rows {
+		if row.Name == name {
+			slots = slots.Union(row.Slots)
+		}
+	}
+	return slots
+}
+
+// tableBefore returns the last table but n, without those that were founding, nil if there is none.
+func (l *ledger) tableBefore(n int) *v1alpha1.Table {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := len(l.tables) - 2 - n; i >= 0 {
+		return l.tables[i].DeepCopy()
+	}
+	return nil
+}
+
+// restore notes that a user puts back the table of that revision.
+func (l *ledger) restore(revision int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.restored = revision
 }
 
 func (l *ledger) label(content map[string]any) string {

@@ -30,6 +30,8 @@ type link struct {
 	sent func(req *http.Request, body []byte)
 	// arrives is told of each request when it comes to an API server.
 	arrives func(parcel)
+	// refused answers what the API servers refuse for ever, and nothing else. Optional.
+	refused func(context.Context, *http.Request) (*http.Response, error)
 	// edit changes what is sent, for a mutant. Optional.
 	edit func(req *http.Request, body []byte) []byte
 	// clock and pace are those of the process.
@@ -131,7 +133,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	l.sent(req, body)
 	chance, server := l.roll(req)
-	p := parcel{req: req, body: l.clock.outgoing(req, body), sent: time.Now(), to: server}
+	p := parcel{req: req, body: l.clock.outgoing(req, body), sent: time.Now(), to: server, refused: l.refused}
 	there := server.presence()
 	c, _, dead := l.get()
 	if dead || c.Refused || there.Err() != nil {
@@ -146,7 +148,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, l.lose(req.Context(), chance)
 	}
 	if chance.Float64() < c.Errors/2 {
-		return l.serverError(p, chance.IntN(3)), nil
+		return serverError(req, chance.IntN(3)), nil
 	}
 	if writes(req) && chance.Float64() < c.Twice {
 		if chance.IntN(2) == 0 {
@@ -157,7 +159,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		l.later(p, after)
 	}
 	if timeout, ok := timeoutOf(req); ok && time.Since(p.sent) > timeout {
-		return l.serverError(p, 3), nil // the API server does not carry it out
+		return serverError(req, 3), nil // the API server does not carry it out
 	}
 	l.arrives(p)
 	resp, err := p.deliver(req.Context())
@@ -169,7 +171,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp2, err
 	}
 	if chance.Float64() < c.Errors/2 {
-		return fail(l.serverError(p, 3), nil)
+		return fail(serverError(req, 3), nil)
 	}
 	if chance.Float64() < c.Loss {
 		return fail(nil, l.lose(req.Context(), chance))
@@ -224,7 +226,7 @@ func writes(req *http.Request) bool {
 }
 
 // serverError answers with an error of the API server.
-func (l *link) serverError(p parcel, kind int) *http.Response {
+func serverError(req *http.Request, kind int) *http.Response {
 	code, reason := http.StatusTooManyRequests, "TooManyRequests"
 	switch kind {
 	case 1:
@@ -233,10 +235,12 @@ func (l *link) serverError(p parcel, kind int) *http.Response {
 		code, reason = http.StatusServiceUnavailable, "ServiceUnavailable"
 	case 3:
 		code, reason = http.StatusGatewayTimeout, "Timeout"
+	case 4:
+		code, reason = http.StatusForbidden, "Forbidden"
 	}
 	status := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":"simulated","code":%d}`, reason, code)
 	resp := &http.Response{
-		StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: p.req,
+		StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(status)),
 	}
 	if kind == 0 {

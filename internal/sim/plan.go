@@ -15,10 +15,12 @@ const (
 	stop          = "stop"           // the target ends gracefully, and is started again
 	down          = "down"           // the target ends gracefully, and is started again after a while
 	reset         = "reset"          // all watches of the target break
+	hang          = "hang"           // the workers of the target, a shard, do nothing until it is started again
 	restartServer = "restart-server" // API server N
 	outage        = "outage"         // API server N, or all if there is none, is away for a while, and has forgotten everything
 	lag           = "lag"            // the cache of API server N for the target, a resource, is late by the delay for a while
 	admissionFor  = "admission"      // the webhook is like the conditions for a while
+	refuse        = "refuse"         // the target, with N, fails for ever
 	create        = "create"         // object N, by a user, like all that follows
 	edit          = "edit"
 	remove        = "delete"
@@ -33,6 +35,7 @@ const (
 	restoreLease  = "restore-lease" // of the target, as it was
 	inventLease   = "invent-lease"  // of a shard that never was
 	wipeStatus    = "wipe-status"   // of the ring, the table included
+	restoreTable  = "restore-table" // the one before the last N; if the target is shown, only if a Lease shows a newer one
 	removeWebhook = "delete-webhook-configuration"
 	relabelLease  = "relabel-lease" // of the target: it is of no ring
 	editRing      = "edit-ring"
@@ -81,6 +84,8 @@ type Plan struct {
 	Spread bool
 	// Late is about how late requests are of which their senders hear nothing. If it is zero, most are early, and some very late.
 	Late time.Duration
+	// Neighbour has a second ring beside the one that this is about.
+	Neighbour bool
 	// AuditInterval is that of the sharder.
 	AuditInterval time.Duration
 	// Skew is by how much the clocks of shards are wrong, and Rates how many seconds they count in a second, if not 1.
@@ -133,6 +138,10 @@ func NewPlan(seed uint64) Plan {
 		if a.Kind == network && a.Conditions.Cut {
 			p.Actions[i].Conditions.Paused = pauses.IntN(2) == 0
 		}
+	}
+	if hangs := dice(seed).roll("hangs"); hangs.IntN(3) == 0 {
+		p.Actions = append(p.Actions, Action{At: between(hangs, 2*time.Second, p.Trouble), Kind: hang, Target: shardName(hangs.IntN(p.Shards))})
+		p.sort()
 	}
 	servers := dice(seed).roll("API servers")
 	p.Spread = p.Servers > 1 && servers.IntN(2) == 0

@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // plans are kinds of plans. All but the first are for what does not happen often enough by chance.
 var plans = map[string]func(seed uint64) Plan{
@@ -17,6 +20,9 @@ var plans = map[string]func(seed uint64) Plan{
 	"tampering":         tampering,
 	"foundings":         foundings,
 	"rolling":           rolling,
+	"slow moves":        slowMoves,
+	"older tables":      olderTables,
+	"refusals":          refusing,
 }
 
 // withoutAdmission returns a plan with two replicas of the sharder that give objects to shards themselves, and know different
@@ -207,10 +213,25 @@ func tampering(seed uint64) Plan {
 		case 2:
 			p.Actions = append(p.Actions, Action{At: at, Kind: []string{removeLease, restoreLease, relabelLease}[r.IntN(3)], Target: shardName(r.IntN(3))})
 		case 3:
+			p.cutOff(r, at, shardName(r.IntN(3)))
+		case 4:
 			p.Actions = append(p.Actions, Action{At: at, For: between(r, 0, 20*time.Second), Kind: admissionFor, Conditions: Conditions{Refused: true}})
 		}
 	}
 	return p
+}
+
+// cutOff has a shard that is cut off lose its Lease to somebody who deletes it. It works on until its deadline.
+func (p *Plan) cutOff(r *rand.Rand, at time.Duration, shard string) {
+	p.Actions = append(p.Actions, Action{At: at, For: between(r, leaseDuration/2, leaseDuration), Kind: network, Target: shard, Conditions: Conditions{Cut: true}},
+		Action{At: at + time.Millisecond, Kind: removeLease, Target: shard})
+}
+
+// editAll has objects change all the time.
+func (p *Plan) editAll(r *rand.Rand) {
+	for at := 5 * time.Second; at < p.Trouble; at += 200 * time.Millisecond {
+		p.Actions = append(p.Actions, Action{At: at, Kind: edit, N: r.IntN(p.Objects)})
+	}
 }
 
 // foundings returns a plan in which tables get lost while shards come, go and are paused.
@@ -225,15 +246,22 @@ func foundings(seed uint64) Plan {
 			a.For = between(r, 0, 10*time.Second)
 		}
 		p.Actions = append(p.Actions, a)
-		switch r.IntN(4) {
+		switch r.IntN(6) {
 		case 0:
 			p.Actions = append(p.Actions, Action{At: between(r, at, at+3*time.Second), Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(5)), N: r.IntN(2)})
+		case 4, 5: // others have just got its slots, and their Leases do not show it yet
+			leaver := r.IntN(5)
+			p.Actions = append(p.Actions, Action{At: at - between(r, 0, time.Second), Kind: leave, Target: shardName(leaver)},
+				Action{At: at + 2*time.Second, Kind: join, Target: shardName((leaver + 3) % 5)})
 		case 1:
 			p.Actions = append(p.Actions, Action{At: between(r, at-time.Second, at+3*time.Second), Kind: []string{crash, stop}[r.IntN(2)], Target: replicaName(r.IntN(2))})
 		case 2:
 			p.Actions = append(p.Actions, Action{At: between(r, at-time.Second, at+3*time.Second), Kind: removeLease, Target: shardName(r.IntN(3))})
+		case 3:
+			p.cutOff(r, at-between(r, 0, 2*time.Second), shardName(r.IntN(3)))
 		}
 	}
+	p.editAll(r)
 	p.sort()
 	return p
 }
@@ -252,8 +280,49 @@ func rolling(seed uint64) Plan {
 		p.Actions = append(p.Actions, Action{At: at, Kind: join, Target: shardName(3 + i)},
 			Action{At: at + between(r, time.Second, 3*time.Second), Kind: leave, Target: shardName(i)})
 	}
-	for at := 5 * time.Second; at < p.Trouble; at += 200 * time.Millisecond {
-		p.Actions = append(p.Actions, Action{At: at, Kind: edit, N: r.IntN(p.Objects)})
+	p.editAll(r)
+	return p
+}
+
+// slowMoves returns a plan with rolling updates in which the requests of every other shard take long: shards give up on some of
+// them, and words and their answers are under way for a while.
+func slowMoves(seed uint64) Plan {
+	p := rolling(seed)
+	r := dice(seed).roll("slow moves")
+	for i := range 6 {
+		if r.IntN(2) == 0 {
+			p.Actions = append(p.Actions, Action{
+				At: 3 * time.Second, For: p.Trouble - 3*time.Second, Kind: network, Target: shardName(i),
+				Conditions: Conditions{Delay: between(r, 200*time.Millisecond, 600*time.Millisecond)},
+			})
+		}
 	}
+	for at := 15 * time.Second; at < p.Trouble; at += between(r, 4*time.Second, 10*time.Second) {
+		p.Actions = append(p.Actions, Action{At: at, Kind: []string{join, leave}[r.IntN(2)], Target: shardName(r.IntN(6))})
+	}
+	p.sort()
+	return p
+}
+
+// olderTables returns a plan in which somebody puts back an older table of the ring again and again. Either the lead does not change,
+// so the sharder knows that it did not write that; or the sharder is away, but a Lease shows a newer table. Without either, the
+// sharder cannot know.
+func olderTables(seed uint64) Plan {
+	p := NewPlan(seed)
+	p.Shards, p.Replicas, p.Servers, p.Objects, p.Trouble, p.Actions = 3, 1, 1, 12, 80*time.Second, nil
+	r := dice(seed).roll("older tables")
+	for i, at := 0, 12*time.Second; at < p.Trouble; i, at = i+1, at+between(r, 14*time.Second, 20*time.Second) {
+		// Nobody comes back under a Lease that the older table may name.
+		p.Actions = append(p.Actions, Action{At: at, Kind: join, Target: shardName(3 + i)},
+			Action{At: between(r, at, at+4*time.Second), Kind: leave, Target: shardName(i)})
+		a := Action{At: between(r, at, at+8*time.Second), Kind: restoreTable, N: r.IntN(6)}
+		if seed%2 == 1 {
+			a.Target = shown
+			p.Actions = append(p.Actions, Action{At: a.At - between(r, 0, time.Second), Kind: crash, Target: replicaName(0)})
+		}
+		p.Actions = append(p.Actions, a)
+	}
+	p.editAll(r)
+	p.sort()
 	return p
 }

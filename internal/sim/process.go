@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,6 +28,14 @@ type process struct {
 func (p *process) shard() string { return p.name }
 func (p *process) acts() bool    { return !p.link.pace.paused() && p.lib.Valid() && !p.crashed.Load() }
 
+// healthy is what a controller tells its shard that looks after its workers.
+func (p *process) healthy() error {
+	if p.hung.Load() {
+		return errors.New("its workers hang")
+	}
+	return nil
+}
+
 // startShard starts a process of a shard.
 func (w *World) startShard(name string, number int, c Conditions) (*instance, error) {
 	i, ctx := w.newInstance(name, number, c)
@@ -44,7 +53,7 @@ func (w *World) startShard(name string, number int, c Conditions) (*instance, er
 	// The elector cannot be given a clock. It is told of other times instead.
 	lib, err := shard.New(shard.Config{
 		Ring: ringName, RESTConfig: simapi.ConfigOver(p.link), Namespace: shardNamespace, Name: name, Identity: i.id(),
-		LeaseDuration: leaseDuration, RenewDeadline: min(pace.lasts(renewDeadline), leaseDuration-time.Millisecond),
+		Healthy: p.healthy, LeaseDuration: leaseDuration, RenewDeadline: min(pace.lasts(renewDeadline), leaseDuration-time.Millisecond),
 		RetryPeriod: pace.lasts(retryPeriod), ShutdownTimeout: pace.lasts(10 * time.Second),
 	})
 	if err != nil {

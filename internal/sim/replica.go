@@ -61,9 +61,6 @@ func (w *World) startReplica(name string, number int, c Conditions) (*instance, 
 
 // checkWrites finds writes of the sharder to objects that are about more than the slot label (G3).
 func (r *replica) checkWrites(req *http.Request, body []byte) {
-	if _, name, ok := strings.Cut(req.URL.Path, "/namespaces/"+shardNamespace+"/leases/"); ok && req.Method == http.MethodDelete {
-		r.ledger.holders.deletes(r.id(), name)
-	}
 	if !writes(req) || !strings.Contains(req.URL.Path, "/namespaces/"+namespace+"/") && !strings.Contains(req.URL.Path, "/namespaces/"+movable+"/") {
 		return
 	}

@@ -5,13 +5,16 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	shardingclient "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 const (
@@ -44,6 +47,41 @@ func (w *World) makeRing() error {
 		},
 	}, metav1.CreateOptions{})
 	return err
+}
+
+// neighbour is the name of a second ring, and of its namespace, and neighbours is its resource.
+const neighbour = "neighbour"
+
+var neighbours = appsv1.SchemeGroupVersion.WithResource("deployments")
+
+// makeNeighbour makes a second ring with one shard, which renews its Lease and does nothing else.
+func (w *World) makeNeighbour() error {
+	_, err := w.rings().Create(w.ctx, &v1alpha1.ClusterRing{
+		ObjectMeta: metav1.ObjectMeta{Name: neighbour},
+		Spec: v1alpha1.ClusterRingSpec{
+			Resources: []v1alpha1.RingResource{{GroupResource: v1alpha1.GroupResource{Group: neighbours.Group, Resource: neighbours.Resource}}},
+			Shards:    v1alpha1.ShardsSpec{Namespace: neighbour},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	leases := w.user.CoordinationV1().Leases(neighbour)
+	lease := ghost("neighbour-a")
+	lease.Labels[wire.LabelRing] = neighbour
+	if lease, err = leases.Create(w.ctx, lease, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	w.start(func() error {
+		for sleep(w.ctx, time.Second) == nil {
+			patch := fmt.Appendf(nil, `{"spec":{"renewTime":%q}}`, time.Now().UTC().Format(metav1.RFC3339Micro))
+			if _, err := leases.Patch(w.ctx, lease.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil && w.ctx.Err() == nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+		}
+		return nil
+	})
+	return nil
 }
 
 // editRing changes how the ring says the same, so that it has another generation.
@@ -110,7 +148,16 @@ func (w *World) leave(name string, crash bool) {
 	}
 	w.mu.Lock()
 	delete(w.members, name)
+	w.left[name] = w.ledger.slotsOf(name)
 	w.mu.Unlock()
+	w.start(func() error {
+		// It may get more until it has ended, or its Lease has run out and a sharder that leads has noticed.
+		_ = sleep(w.ctx, 3*leaseDuration)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.left[name] = w.ledger.slotsOf(name)
+		return nil
+	})
 	k.keepDown(true)
 	if crash {
 		k.crash()

@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -74,30 +73,42 @@ var (
 func (w *World) well() error {
 	hooks := 0
 	for _, content := range w.server.Objects(schema.GroupResource{Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"}) {
-		all, _, _ := unstructured.NestedSlice(content, "webhooks")
-		hooks += len(all)
+		if named(nil, content).GetName() == "clusterring-"+ringName {
+			all, _, _ := unstructured.NestedSlice(content, "webhooks")
+			hooks += len(all)
+		}
 	}
 	if hooks != 2 {
 		return fmt.Errorf("there are %d webhooks: one is for the main resource, one for the controlled one", hooks)
 	}
-	owners, err := w.owners()
+	owners, stuck, err := w.owners()
 	if err != nil {
 		return err
 	}
 	var missed error
-	childless := map[types.UID]string{}
+	wrong := false                     // a label that may be
+	childless := map[types.UID]key{}   // main objects
+	unattended := map[types.UID]bool{} // those that nobody need work on
 	for _, content := range w.server.Objects(mains.GroupResource()) {
 		object := &unstructured.Unstructured{Object: content}
 		if !ours(object) {
 			continue
 		}
 		k := key{Namespace: object.GetNamespace(), Name: object.GetName()}
-		childless[object.GetUID()] = k.String()
+		childless[object.GetUID()] = k
+		_, unattended[object.GetUID()] = stuck[owners[slotOf(k)]]
 		if err := w.labelled(object, k); err != nil {
-			if !isMissed(object, w.ledger.slotLabel) {
+			switch {
+			case w.refusals.excuses(k, false):
+				wrong, unattended[object.GetUID()] = true, true
+			case isMissed(object, w.ledger.slotLabel):
+				missed = fmt.Errorf("%w: %w", errMissed, err)
+			default:
 				return err
 			}
-			missed = fmt.Errorf("%w: %w", errMissed, err)
+			continue
+		}
+		if unattended[object.GetUID()] {
 			continue
 		}
 		data, _, _ := unstructured.NestedStringMap(content, "data")
@@ -124,58 +135,91 @@ func (w *World) well() error {
 			return fmt.Errorf("the owner of %s is gone", object.GetName())
 		}
 		delete(childless, ref.UID)
-		if err := w.labelled(object, key{Namespace: object.GetNamespace(), Name: ref.Name}); err != nil {
+		k := key{Namespace: object.GetNamespace(), Name: ref.Name}
+		switch err := w.labelled(object, k); {
+		case err != nil && w.refusals.excuses(k, true):
+			wrong = true
+		case err != nil:
 			missed = fmt.Errorf("child: %w: %w", errMissed, err)
 		}
 	}
-	for _, k := range childless {
-		if missed == nil {
+	for uid, k := range childless {
+		if missed == nil && !unattended[uid] && !w.refusals.excuses(k, true) { // whoever works on it may not see its child go
 			return fmt.Errorf("%s has no child", k)
 		}
 	}
-	return missed
+	if missed != nil {
+		return missed
+	}
+	return w.told(wrong, stuck)
 }
 
 // owners returns the name of the shard that has each slot, if every shard is ready and has its part of them, and nobody else has
-// any.
-func (w *World) owners() (owners [ring.Count]string, err error) {
+// any. stuck are those that are gone and cannot be taken from, who may have what they had.
+func (w *World) owners() (owners [ring.Count]string, stuck map[string]ring.Slots, err error) {
+	fail := func(format string, args ...any) ([ring.Count]string, map[string]ring.Slots, error) {
+		return owners, nil, fmt.Errorf(format, args...)
+	}
 	object, err := w.rings().Get(w.ctx, ringName, metav1.GetOptions{})
 	if err != nil {
-		return owners, err
+		return owners, nil, err
 	}
 	table, err := wire.ReadTable(object.Status.Table)
 	if err != nil || table == nil || table.Founding || table.Ring != string(object.UID) {
-		return owners, fmt.Errorf("there is no table: %+v (%v)", table, err)
+		return fail("there is no table: %+v (%v)", table, err)
 	}
-	w.mu.Lock()
-	members := maps.Clone(w.members)
-	w.mu.Unlock()
-	leases := map[string]*unstructured.Unstructured{}
-	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
-		lease := &unstructured.Unstructured{Object: content}
-		leases[lease.GetName()] = lease
+	leases := w.leases()
+	members, stuck := w.expected()
+	rest := ring.Count
+	for _, row := range table.Rows {
+		if _, ok := stuck[row.Name]; ok {
+			rest -= row.Slots.Len()
+		}
 	}
-	least, most := ring.Count/len(members), (ring.Count+len(members)-1)/len(members)
+	least, most := rest/len(members), (rest+len(members)-1)/len(members)
+	free, rows := ring.AllSlots(), 0
 	for _, row := range table.Rows {
 		lease := leases[row.Name]
-		switch n := row.Slots.Len(); {
-		case !members[row.Name]:
-			return owners, fmt.Errorf("%s has %d slots and is no shard", row.Name, n)
-		case lease == nil || string(lease.GetUID()) != row.Lease:
-			return owners, fmt.Errorf("%s has %d slots under a Lease that is not there", row.Name, n)
-		case lease.GetLabels()[wire.LabelState] != string(membership.StateReady):
-			return owners, fmt.Errorf("%s is marked %q", row.Name, lease.GetLabels()[wire.LabelState])
-		case n < least || n > most || !row.Releasing.Empty():
-			return owners, fmt.Errorf("%s has %d slots and is asked for %s", row.Name, n, row.Releasing)
-		}
+		free = free.Minus(row.Slots)
 		for slot := range row.Slots.All() {
 			owners[slot] = row.Name
 		}
+		n := row.Slots.Len()
+		if had, ok := stuck[row.Name]; ok {
+			if more := row.Slots.Minus(had); !more.Empty() {
+				return fail("%s is gone and has got %s", row.Name, more)
+			}
+			continue
+		}
+		rows++
+		switch {
+		case !members[row.Name]:
+			return fail("%s has %d slots and is no shard", row.Name, n)
+		case lease == nil || string(lease.GetUID()) != row.Lease:
+			return fail("%s has %d slots under a Lease that is not there", row.Name, n)
+		}
+		switch state := lease.GetLabels()[wire.LabelState]; {
+		case state != string(membership.StateReady) && !w.refusals.of(row.Name, refuseMark, refuseLook):
+			return fail("%s is marked %q", row.Name, state)
+		case n < least || n > most || !row.Releasing.Empty():
+			return fail("%s has %d slots and is asked for %s", row.Name, n, row.Releasing)
+		}
 	}
-	if n := len(table.Rows); n != len(members) {
-		return owners, fmt.Errorf("%d of %d shards have slots", n, len(members))
+	if !free.Empty() || rows != len(members) {
+		return fail("%d of %d shards have slots, and nobody has %s", rows, len(members), free)
 	}
-	return owners, nil
+	return owners, stuck, nil
+}
+
+// leases returns the Leases of shards by name.
+func (w *World) leases() map[string]*unstructured.Unstructured {
+	leases := map[string]*unstructured.Unstructured{}
+	for _, content := range w.server.Objects(schema.GroupResource{Group: "coordination.k8s.io", Resource: "leases"}) {
+		if lease := named(nil, content); lease.GetNamespace() == shardNamespace {
+			leases[lease.GetName()] = lease
+		}
+	}
+	return leases
 }
 
 // isMissed reports whether nothing but an audit has to see to the label of a main object: it is there, and wrong.

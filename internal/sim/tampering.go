@@ -7,6 +7,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -57,6 +58,35 @@ func (w *World) wipeStatus(ctx context.Context) error {
 	return err
 }
 
+// shown is the target of a restoreTable that must not leave the sharder without a trace of newer tables.
+const shown = "shown"
+
+// restoreTable puts back an older table of the ring.
+func (w *World) restoreTable(ctx context.Context, a Action) error {
+	present, err := w.rings().Get(ctx, ringName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	table := w.ledger.tableBefore(a.N)
+	if table == nil || table.Ring != present.UID || a.Target == shown && w.highestWord() <= table.Revision {
+		return apierrors.NewNotFound(v1alpha1.Resource("clusterrings"), ringName)
+	}
+	present.Status.Table = table
+	w.ledger.restore(table.Revision)
+	_, err = w.rings().UpdateStatus(ctx, present, metav1.UpdateOptions{})
+	return err
+}
+
+// highestWord returns the highest revision that a Lease shows.
+func (w *World) highestWord() (highest int64) {
+	for _, lease := range w.leases() {
+		if word, err := wire.ParseHolds(lease.GetAnnotations()[wire.AnnotationHolds]); err == nil {
+			highest = max(highest, word.Revision)
+		}
+	}
+	return highest
+}
+
 // useLease does something to a Lease that its shard does not expect.
 func (w *World) useLease(ctx context.Context, a Action) error {
 	leases := w.user.CoordinationV1().Leases(shardNamespace)
@@ -68,6 +98,7 @@ func (w *World) useLease(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
+	defer w.ledger.holders.userDeletes(a.Target)()
 	switch a.Kind {
 	case removeLease:
 		return leases.Delete(ctx, a.Target, metav1.DeleteOptions{})

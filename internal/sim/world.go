@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/clusterring/clusterring/internal/simapi"
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 // World is one run of a plan.
@@ -27,6 +28,7 @@ type World struct {
 	server *simapi.Server
 	user   kubernetes.Interface
 
+	refusals  refusals
 	wire      *cable
 	endpoints []*endpoint // of the API servers
 
@@ -38,6 +40,7 @@ type World struct {
 
 	mu                  sync.Mutex
 	members             map[string]bool       // the shards that there are to be
+	left                map[string]ring.Slots // what others had when they ceased to be shards
 	processes           map[string][]*process // those that run, of each shard that there has ever been
 	replicas            map[string]*replica
 	reviews             int
@@ -76,7 +79,7 @@ type Options struct {
 func Run(plan Plan, options Options) (Result, error) {
 	w := &World{
 		findings: &findings{began: time.Now(), limit: options.Log}, plan: plan, mutant: options.Mutant, dice: dice(plan.Seed),
-		keepers: map[string]*keeper{}, members: map[string]bool{}, processes: map[string][]*process{}, replicas: map[string]*replica{},
+		keepers: map[string]*keeper{}, members: map[string]bool{}, left: map[string]ring.Slots{}, processes: map[string][]*process{}, replicas: map[string]*replica{},
 	}
 	w.ledger = newLedger(w.findings, ringName)
 	w.wire = newCable(plan.Late)
@@ -121,7 +124,7 @@ func (w *World) start(f func() error) {
 
 // play sets everything up, and lets the plan happen.
 func (w *World) play() error {
-	for _, name := range []string{namespace, movable, shardNamespace, sharderNamespace} {
+	for _, name := range []string{namespace, movable, shardNamespace, sharderNamespace, neighbour} {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if name == namespace || name == movable {
 			ns.Labels = map[string]string{insideLabel: "true"}
@@ -132,6 +135,11 @@ func (w *World) play() error {
 	}
 	if err := w.makeRing(); err != nil {
 		return err
+	}
+	if w.plan.Neighbour {
+		if err := w.makeNeighbour(); err != nil {
+			return err
+		}
 	}
 	for i := range w.plan.Replicas {
 		w.keep(replicaName(i), w.startReplica)
