@@ -50,7 +50,7 @@ bin/devcluster: ## Build the embedded control plane. The first time takes minute
 	@tools/devcluster/build.sh
 
 .PHONY: evaluation
-evaluation: build experiment ## Measure the setups and how they scale on a machine that does nothing else, in about 80 minutes. Goes on where it was interrupted.
+evaluation: build experiment ## Measure the setups and how they scale on a machine that does nothing else, which takes more than an hour. Goes on where it was interrupted.
 	bin/experiment evaluation
 
 .PHONY: evaluation-smoke

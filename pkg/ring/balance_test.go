@@ -27,7 +27,9 @@ func TestBalanceInObjects(t *testing.T) {
 				}
 				most = max(most, has)
 			}
-			if got := float64(most*n) / keys; got > limit || most == 0 {
+			got := float64(most*n) / keys
+			t.Logf("the fullest of %d shards has %.4f times the mean", n, got)
+			if got > limit || most == 0 {
 				t.Errorf("the fullest shard has %.4f times the mean, want at most %.3f", got, limit)
 			}
 		})

@@ -32,9 +32,9 @@ const (
 // errOtherInstallation says that another installation of the sharder works in this cluster.
 var errOtherInstallation = errors.New("another installation of the sharder works in this cluster")
 
-// installation keeps two installations of the sharder from writing against each other. The one that works names its Lease in
-// a cluster-scoped object, which goes together with the namespace of that Lease. Another one may replace the name once nobody can be leading under that Lease any more; both
-// writes are by compare-and-swap. It is made for one term.
+// installation keeps two installations of the sharder from writing against each other. The one that works names its Lease
+// in a cluster-scoped object, which goes together with the namespace of that Lease. Another one may replace the name once
+// nobody can be leading under that Lease any more; both writes are by compare-and-swap. It is made for one term.
 type installation struct {
 	client   kubernetes.Interface // fenced
 	lease    string               // namespace/name of this installation's

@@ -1,4 +1,4 @@
-// Package lease lets a process hold a Lease of coordination.k8s.io/v1 and act only while it does: the first of the three
+// Package lease lets a process hold a Lease of coordination.k8s.io/v1 and act only while it does: the first of the five
 // duties of a shard. It serves guarantee G1 (at most one shard works on an object at any time), and the sharder uses it for
 // its own leader election.
 //

@@ -90,7 +90,7 @@ type Metrics struct {
 
 // Shards is about their Leases.
 type Shards struct {
-	// Grace is how long a Lease may be expired before the sharder takes it. Zero means a third of the Lease's duration.
+	// Grace is how long a Lease may be expired before the sharder deletes it. Zero means a third of the Lease's duration.
 	Grace metav1.Duration `json:"grace"`
 }
 

@@ -9,6 +9,6 @@
 // with what was last written for it. So nothing is written twice because an event was late, and nothing is ever written over
 // what the controller has not seen.
 //
-// Sharded, a Website is let go of when the sharder asks for it (G1 of the design), its objects before it, and they are born
-// with its shard (G4).
+// Sharded, a sync works only on a Website whose slot is this shard's (G1 of the design), and its objects are created with
+// the label of the Website's slot (G4).
 package website
