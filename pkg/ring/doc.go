@@ -32,7 +32,7 @@
 // # The slot of a key
 //
 // There are 1024 slots. The slot of a key can be computed in CEL with the functions of the API server, which have no bit
-// operations and fail when a 64-bit integer overflows; see HashExpression. With p = 2147483647 (2^31-1):
+// operations and fail when a 64-bit integer overflows (tools/devcluster/slottest does so). With p = 2147483647 (2^31-1):
 //
 //  1. Take the key as Unicode characters. A byte that is not part of valid UTF-8 is one character, U+FFFD.
 //  2. The code of a printable ASCII character (32 to 126) is its number minus 30, so 2 to 96. The code of every other

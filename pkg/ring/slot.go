@@ -27,7 +27,7 @@ var weights = func() (w [positions]uint32) {
 }()
 
 // Slot returns the slot of a key, 0 ≤ slot < Count, as doc.go defines it. Every string has one, also one that is not valid
-// UTF-8. It never changes from one version to the next, and equals HashExpression.
+// UTF-8. It never changes from one version to the next.
 func Slot(key string) int {
 	var sum uint64
 	i := 0

@@ -49,9 +49,9 @@ var policies = map[string]struct {
 	variables  []variable
 	expression string
 }{
-	"SlotExpression of the object":   {expression: ring.SlotExpression(keyExpression)},
-	"SlotExpression of a variable":   {variables: []variable{{keyExpression, "key"}}, expression: ring.SlotExpression("variables.key")},
-	"HashExpression in a local name": {expression: "[" + keyExpression + "].map(key, " + ring.HashExpression + ")[0]"},
+	"of the object":   {expression: slotExpression(keyExpression)},
+	"of a variable":   {variables: []variable{{keyExpression, "key"}}, expression: slotExpression("variables.key")},
+	"in a local name": {expression: "[" + keyExpression + "].map(key, " + slotExpression("key") + ")[0]"},
 }
 
 func TestAPIServerComputesTheSameSlots(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCostStaysFarBelowTheLimits(t *testing.T) {
 }
 
 func BenchmarkSlotExpression(b *testing.B) {
-	evaluate := compileSlot(b, nil, ring.SlotExpression(keyExpression))
+	evaluate := compileSlot(b, nil, slotExpression(keyExpression))
 	for name, key := range map[string]string{"usual": "apps/Deployment/namespace-17/deployment-4711", "longest": longestKey()} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,17 +1,13 @@
-package ring
+package slottest
 
-// HashExpression is the CEL expression for the slot of the string variable key. It gives what Slot gives, for every
-// string, with nothing but functions that the API server has since Kubernetes 1.34: that is what lets the API server assign
-// objects by itself.
-const HashExpression = celHead + "key" + celTail
-
-// SlotExpression returns HashExpression for a CEL expression that gives a string instead of the variable key. The
-// expression is evaluated once.
-func SlotExpression(key string) string {
+// slotExpression returns the CEL expression for the slot of a key, which is a CEL expression for a string. It gives what
+// ring.Slot gives, for every string, with nothing but functions that the API server has since Kubernetes 1.34. The key is
+// evaluated once.
+func slotExpression(key string) string {
 	return celHead + "(" + key + ")" + celTail
 }
 
-// The expression in the order of doc.go: codes times weights, their sum modulo p, two rounds, the slot. Lists of one element
+// The expression in the order of the documentation of package ring: codes times weights, their sum modulo p, two rounds, the slot. Lists of one element
 // stand in for the local variables that CEL does not have.
 const (
 	celHead = "["
