@@ -32,7 +32,7 @@ func measureMissed(ctx context.Context, b *bench) error {
 	var rows [][]string
 
 	g.setShut(true)
-	row, err := b.assignedAfter(ctx, seen, "admission is not reached", 500, func() error { return nil })
+	row, err := b.labelledAfter(ctx, seen, "admission is not reached", 500, func() error { return nil })
 	g.setShut(false)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func measureMissed(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	row, err = b.assignedAfter(ctx, seen, "the leading sharder is killed", 500, func() error {
+	row, err = b.labelledAfter(ctx, seen, "the leading sharder is killed", 500, func() error {
 		return sharders[leader].Signal(syscall.SIGKILL)
 	})
 	if err != nil {
@@ -54,9 +54,9 @@ func measureMissed(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// assignedAfter creates objects, 100 per second, does something when a third of them are there, and reports how long each
+// labelledAfter creates objects, 100 per second, does something when a third of them are there, and reports how long each
 // object was without a slot.
-func (b *bench) assignedAfter(ctx context.Context, seen *observer, what string, n int, do func() error) ([]string, error) {
+func (b *bench) labelledAfter(ctx context.Context, seen *observer, what string, n int, do func() error) ([]string, error) {
 	prefix := strconv.FormatInt(time.Now().UnixNano(), 10)
 	created := make([]time.Time, n)
 	born := 0
