@@ -50,12 +50,12 @@ func measureMissed(ctx context.Context, b *bench) error {
 		return err
 	}
 	table("Objects that are created while …",
-		[]string{"", "objects", "born without a slot", "labelled after, p50", "p99", "most"}, append(rows, row)...)
+		[]string{"", "objects", "born without a label", "labelled after, p50", "p99", "most"}, append(rows, row)...)
 	return nil
 }
 
 // labelledAfter creates objects, 100 per second, does something when a third of them are there, and reports how long each
-// object was without a slot.
+// object was without a label.
 func (b *bench) labelledAfter(ctx context.Context, seen *observer, what string, n int, do func() error) ([]string, error) {
 	prefix := strconv.FormatInt(time.Now().UnixNano(), 10)
 	created := make([]time.Time, n)
