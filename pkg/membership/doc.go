@@ -19,7 +19,7 @@
 // # Proof of life
 //
 // A shard has proved itself once somebody saw this Lease (its UID) and this holder renew, or when the table has a row for
-// the Lease ([Proofs]). It keeps ghosts from getting slots; G1 does not need it.
+// the Lease ([Rules.Proofs]). It keeps ghosts from getting slots; G1 does not need it.
 //
 // # What it assumes of clocks
 //

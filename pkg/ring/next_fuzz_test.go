@@ -75,8 +75,8 @@ func (h *hostile) view() View {
 	return v
 }
 
-// FuzzNext: whatever Leases show, Next does not panic, writes no table that contradicts itself, and takes a slot from a Lease only
-// with its word, or when it is gone.
+// FuzzNext: whatever Leases show, Next does not panic, writes no table that contradicts itself, and
+// takes a slot from a Lease only with its word, or when it is gone.
 func FuzzNext(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -113,8 +113,9 @@ func FuzzNext(f *testing.F) {
 	})
 }
 
-// takenWithoutWord reports the first slot that a Lease lost which is neither gone nor has released it (H2, H3), and for a founding
-// table the first slot of a holder's word that nobody who shows it has (H6).
+// takenWithoutWord reports the first slot that a Lease lost which is neither gone nor has released
+// it (H2, H3), and for a founding table the first slot of a holder's word that nobody who shows it
+// has (H6).
 func takenWithoutWord(before, after Table, v View) string {
 	leases, is := byUID(v.Leases), uidsOf(after)
 	for _, row := range before.Rows {

@@ -206,8 +206,8 @@ func TestRollingUpdate(t *testing.T) {
 	}
 }
 
-// TestHistories: whatever happens, tables make sense, slots go from a live shard only after its word, and in the end everything is
-// divided by weight.
+// TestHistories: whatever happens, tables make sense, slots go from a live shard only after its
+// word, and in the end everything is divided by weight.
 func TestHistories(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 0))

@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// Plan returns the table that follows settled, in which free are the slots without a row. before is the table that settled was made
-// of. Free slots are given out at once, and slots are asked for where others have too few. Without anybody to take slots, settled is
-// returned as it is. The revision is one higher if anything differs from before.
+// Plan returns the table that follows settled, in which free are the slots without a row. before is
+// the table that settled was made of. Free slots are given out at once, and slots are asked for
+// where others have too few. Without anybody to take slots, settled is returned as it is. The
+// revision is one higher if anything differs from before.
 func Plan(settled, before Table, free Slots, v View) Table {
 	next := Table{Ring: settled.Ring, Revision: settled.Revision + 1}
 	p := newPlan(settled, v)
@@ -98,9 +99,10 @@ func newPlan(t Table, v View) *plan {
 // MaxWeight is the largest weight of a shard.
 const MaxWeight = 1 << 20
 
-// setQuotas divides n slots by weight. What is left after rounding down goes, one each, to those that have more than that already,
-// so that nobody gives a slot up only because somebody else could have the odd one; then to those that miss most, so that a
-// newcomer takes over all that a leaver had; then to the largest remainders. A share without a remainder has no odd slot.
+// setQuotas divides n slots by weight. What is left after rounding down goes, one each, to those
+// that have more than that already, so that nobody gives a slot up only because somebody else could
+// have the odd one; then to those that miss most, so that a newcomer takes over all that a leaver
+// had; then to the largest remainders. A share without a remainder has no odd slot.
 func setQuotas(members []*share, n int) {
 	if len(members) == 0 {
 		return
@@ -186,8 +188,9 @@ func better(a, b *share, slot int, heir string) bool {
 	return a.draw(slot) > b.draw(slot)
 }
 
-// ask asks for what other shards are missing, and for everything of a shard that holds a Lease which does not count. What is asked
-// for and not needed any more is withdrawn. Nothing more is asked of a marked shard: it would not hear of it.
+// ask asks for what other shards are missing, and for everything of a shard that holds a Lease
+// which does not count. What is asked for and not needed any more is withdrawn. Nothing more is
+// asked of a marked shard: it would not hear of it.
 func (p *plan) ask(revision int64) {
 	missing := 0
 	var receivers, givers []*share

@@ -2,12 +2,15 @@
 // their values are written and read, and what is the default where nothing is said. It has no version of its own beyond
 // the domain: what stands here does not change.
 //
-//	object   label       slot.sharding.clusterring.dev/<ring>: "<0..1023>"            its slot; says nothing about who works on it
-//	Lease    label       sharding.clusterring.dev/ring: "<ring>"                      makes it a shard of the ring, in the ring's namespace
-//	Lease    label       sharding.clusterring.dev/state: "<state>"                    what the sharder takes the shard for
-//	Lease    annotation  sharding.clusterring.dev/holds: "<revision> <slots>"         what the shard may be working on
-//	Lease    annotation  sharding.clusterring.dev/weight: "<1..1048576>"              the shard's share in proportion to others
-//	Lease    annotation  sharding.clusterring.dev/problem: "<text>"                   why the shard gave the Lease up, if it could not work
+//	label of an object
+//	  slot.sharding.clusterring.dev/<ring>: "<0..1023>"     its slot; does not say who works on it
+//	labels of a Lease
+//	  sharding.clusterring.dev/ring: "<ring>"               a shard, in the namespace of the ring
+//	  sharding.clusterring.dev/state: "<state>"             what the sharder takes the shard for
+//	annotations of a Lease
+//	  sharding.clusterring.dev/holds: "<revision> <slots>"  what the shard may be working on
+//	  sharding.clusterring.dev/weight: "<1..1048576>"       its share in proportion to others
+//	  sharding.clusterring.dev/problem: "<text>"            why it gave the Lease up unable to work
 //
 // The table is in the status of the ClusterRing, see the package v1alpha1 of the API.
 package wire
