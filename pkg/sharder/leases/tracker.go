@@ -7,6 +7,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/pkg/membership"
@@ -24,6 +25,8 @@ type Tracker struct {
 	watching time.Time // since when nothing can have been missed, zero before Started
 	deleted  map[types.UID]deletion
 	swept    time.Time
+	// version is the resourceVersion of the last event.
+	version string
 	// blind is set while it is not known whether this process could see a renewal if there were one.
 	blind       bool
 	subscribers []func(ring string)
@@ -54,6 +57,7 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 		AddFunc: func(obj any) {
 			if lease, ok := obj.(*coordinationv1.Lease); ok {
 				t.Since(lease)
+				t.reached(lease)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -69,10 +73,12 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 				t.gone(was, false)
 			}
 			t.Since(is)
+			t.reached(is)
 		},
 		DeleteFunc: func(obj any) {
 			if lease, ok := obj.(*coordinationv1.Lease); ok {
 				t.gone(lease, true)
+				t.reached(lease)
 				return
 			}
 			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
@@ -173,6 +179,22 @@ func (t *Tracker) relisted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.watching = time.Now()
+}
+
+// reached says that an event was seen.
+func (t *Tracker) reached(lease *coordinationv1.Lease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version = lease.ResourceVersion
+}
+
+// Reached reports whether this process has seen all that happened to the Leases up to a resourceVersion: the informer tells events
+// in their order, and of those that a new list makes, the deletions first. Without any event since then it is not known.
+func (t *Tracker) Reached(version string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	order, err := resourceversion.CompareResourceVersion(t.version, version)
+	return err == nil && order >= 0
 }
 
 // Started says that the informer has synced: from now on no deletion is missed. Only the first call counts.

@@ -128,3 +128,38 @@ func TestTrackerUndisturbed(t *testing.T) {
 		})
 	}
 }
+
+// TestTrackerReached: what the events that were seen say about others.
+func TestTrackerReached(t *testing.T) {
+	event := func(version string) *coordinationv1.Lease {
+		lease := renewal("a", 0, "p")
+		lease.ResourceVersion = version
+		return lease
+	}
+	tests := map[string]struct {
+		do   func(cache.ResourceEventHandler)
+		want bool
+	}{
+		"nothing": {func(cache.ResourceEventHandler) {}, false},
+		"added":   {func(h cache.ResourceEventHandler) { h.OnAdd(event("100"), false) }, true},
+		"updated": {func(h cache.ResourceEventHandler) { h.OnUpdate(event("99"), event("101")) }, true},
+		"deleted": {func(h cache.ResourceEventHandler) { h.OnDelete(event("1000")) }, true},
+		"earlier": {func(h cache.ResourceEventHandler) { h.OnUpdate(event("9"), event("99")) }, false},
+		"went back, as after a restore": {func(h cache.ResourceEventHandler) {
+			h.OnAdd(event("200"), false)
+			h.OnUpdate(event("200"), event("50"))
+		}, false},
+		"by hearsay": {func(h cache.ResourceEventHandler) {
+			h.OnDelete(cache.DeletedFinalStateUnknown{Key: "n/a", Obj: event("100")})
+		}, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tr := NewTracker()
+			tt.do(tr.Handler())
+			if got := tr.Reached("100"); got != tt.want {
+				t.Errorf("reached: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

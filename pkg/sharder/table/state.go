@@ -33,6 +33,8 @@ type state struct {
 	// joined is when this leader first saw a shard as a member, zero for those that had slots when its term began.
 	joined   map[string]time.Time
 	progress progress
+	// listing is what a founding was last read from, nil before that.
+	listing *listing
 }
 
 // foundingInterval is the least time between two foundings because somebody else writes the table. Two leaders, say of two

@@ -3,6 +3,7 @@ package table_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -258,6 +259,73 @@ func TestDeletedLease(t *testing.T) {
 		// 3 s is the longest Lease, 1 s the grace.
 		if took := w.shares(6*time.Second, map[string]int{"a": 1024}); took < 4*time.Second {
 			t.Errorf("its slots were given away after %s", took)
+		}
+	})
+}
+
+// lateWatches sends watches of Leases to another replica of the API server than everything else.
+type lateWatches struct{ present, late http.RoundTripper }
+
+func (l lateWatches) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Get("watch") == "true" && strings.HasSuffix(r.URL.Path, "/leases") {
+		return l.late.RoundTrip(r)
+	}
+	return l.present.RoundTrip(r)
+}
+
+// TestFoundingDeletedLease deletes the Lease of a shard that is busy while a table is founded, and the leader hears of it late.
+func TestFoundingDeletedLease(t *testing.T) {
+	const lag = 1500 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		server, err := simapi.New(simapi.Config{Replicas: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, simapi.ConfigOver(lateWatches{server.Replica(0), server.Replica(1)}), "r", "default")
+		w.lead()
+		w.join("a")
+		b := w.join("b")
+		w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
+		b.stuck = true
+		time.Sleep(10 * time.Second)
+		server.SetLag(1, coordinationv1.Resource("leases"), lag)
+		time.Sleep(2 * lag)
+		before := w.object().Status.Table.Revision
+		w.putTable(nil)
+		time.Sleep(lag * 2 / 3) // It is founded, both have answered, and the leader does not know.
+		if err := w.kube.CoordinationV1().Leases(w.namespace).Delete(t.Context(), "b", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.shares(20*time.Second, map[string]int{"a": 1024})
+		if now := w.object().Status.Table; now.Founding || now.Revision <= before {
+			t.Errorf("the table is %+v", now)
+		}
+	})
+}
+
+// TestSmallPages: a founding reads few Leases at once, because each can have megabytes in it.
+func TestSmallPages(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const others = 25
+		for i := range others {
+			lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("other-", i)}}
+			if _, err := w.kube.CoordinationV1().Leases(w.namespace).Create(t.Context(), lease, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var limits []string
+		leader := w.lead()
+		leader.faults.set(func(r *http.Request) int {
+			if q := r.URL.Query(); r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/namespaces/default/leases") {
+				limits = append(limits, q.Get("limit"))
+			}
+			return 0
+		}, nil)
+		w.join("a")
+		w.shares(6*time.Second, map[string]int{"a": 1024})
+		leader.stop()
+		if want := []string{"10", "10", "10"}; !slices.Equal(limits, want) {
+			t.Errorf("lists with the limits %v, want %v", limits, want)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func (c *Controller) view(ctx context.Context, r *snapshot.Ring, s *state, table
 	v = c.viewOf(r, table, r.Shards, r.Ignored, nil)
 	v.Trusted = !s.lost
 	if table.Founding {
-		if wake, err = c.settle(ctx, r, table, &v); err != nil {
+		if wake, err = c.settle(ctx, r, s, table, &v); err != nil {
 			return v, wake, err
 		}
 	}
@@ -100,41 +100,66 @@ func (c *Controller) viewOf(r *snapshot.Ring, table ring.Table, shards []members
 	return v
 }
 
+// listing is what the Leases of the ring's namespace were once a founding table was there.
+type listing struct {
+	revision int64 // of the table
+	version  string
+	at       time.Time // when it was asked for
+	leases   []*coordinationv1.Lease
+}
+
 // settle finds out what a founding waits for. When nothing is left by what the informer shows, it lists the Leases from the
-// present state, and the view becomes one of these.
-func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, table ring.Table, v *view) (wake time.Time, err error) {
+// present state, and the view becomes one of these. Whether somebody has deleted others is known only when the informer has told
+// all that came before the list.
+func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, table ring.Table, v *view) (wake time.Time, err error) {
 	if v.silent = silent(*v, table); len(v.silent) > 0 {
+		s.listing = nil
 		return time.Time{}, nil
 	}
-	until := c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(leases.Wait(r, c.cfg.Grace))
-	if time.Now().Before(until) {
-		v.until = until
-		return until, nil
+	now, wait := time.Now(), leases.Wait(r, c.cfg.Grace)
+	if s.listing == nil || s.listing.revision != table.Revision {
+		if until := c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(wait); now.Before(until) {
+			v.until = until
+			return until, nil
+		}
+		if s.listing, err = c.list(ctx, r); err != nil {
+			return time.Time{}, err
+		}
+		s.listing.revision = table.Revision
 	}
-	listed, err := c.list(ctx, r)
-	if err != nil {
-		return time.Time{}, err
-	}
-	shards, ignored := r.Rules(c.cfg.Tracker).Shards(listed)
+	shards, ignored := r.Rules(c.cfg.Tracker).Shards(s.listing.leases)
 	var others []*coordinationv1.Lease
-	for _, lease := range listed {
-		// Somebody may have removed the label of a Lease whose shard is at work.
-		if lease.Labels[wire.LabelRing] == "" && lease.Annotations[wire.AnnotationHolds] != "" {
+	for _, lease := range s.listing.leases {
+		if lease.Labels[wire.LabelRing] == "" {
 			others = append(others, lease)
 		}
 	}
 	trusted := v.Trusted
 	*v = c.viewOf(r, table, shards, ignored, others)
-	v.Trusted, v.Settled = trusted, true
-	v.silent = silent(*v, table)
-	if len(v.silent) > 0 {
-		wake = time.Now().Add(listInterval)
+	v.Trusted = trusted
+	if v.silent = silent(*v, table); len(v.silent) > 0 {
+		s.listing = nil
+		return now.Add(listInterval), nil
 	}
+	until := s.listing.at.Add(wait)
+	if r.ShardNamespace == "" || c.cfg.Tracker.Reached(s.listing.version) {
+		until = earliest(until, c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(wait))
+		v.until, wake = until, until
+	} else {
+		wake = earliest(until, now.Add(reachInterval))
+	}
+	v.Settled = !now.Before(until)
 	return wake, nil
 }
 
-// listInterval is the time between two lists of Leases while a founding waits for one that the informer does not show.
-const listInterval = 2 * time.Second
+const (
+	// listInterval is the time between two lists of Leases while a founding waits for one that the informer does not show.
+	listInterval = 2 * time.Second
+	// reachInterval is the time between two looks at whether the informer has told all that came before a list.
+	reachInterval = 50 * time.Millisecond
+	// listLimit is how many Leases are read at once. Each can have 1.5 MiB of what somebody wrote into it.
+	listLimit = 10
+)
 
 // silent returns the names of the held Leases that have not answered a founding table.
 func silent(v view, table ring.Table) (names []string) {
@@ -146,26 +171,36 @@ func silent(v view, table ring.Table) (names []string) {
 	return names
 }
 
-// list reads all Leases of the ring's namespace from the present state.
-func (c *Controller) list(ctx context.Context, r *snapshot.Ring) (out []*coordinationv1.Lease, err error) {
+// list reads from the present state what may be Leases of the ring: those with its label, and those without one that have a word,
+// because somebody may have removed the label of a Lease whose shard is at work.
+func (c *Controller) list(ctx context.Context, r *snapshot.Ring) (*listing, error) {
+	l := &listing{at: time.Now()}
 	if r.ShardNamespace == "" {
-		return nil, nil
+		return l, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	options := metav1.ListOptions{Limit: 500}
+	options := metav1.ListOptions{Limit: listLimit}
 	for {
-		list, err := c.cfg.Leases.Leases(r.ShardNamespace).List(ctx, options)
+		page, err := c.page(ctx, r.ShardNamespace, options)
 		if err != nil {
 			return nil, fmt.Errorf("list leases: %w", err)
 		}
-		for i := range list.Items {
-			out = append(out, membership.Trim(&list.Items[i]))
+		l.version = page.ResourceVersion // Pages have that of the first.
+		for i := range page.Items {
+			lease := membership.Trim(&page.Items[i])
+			if of := lease.Labels[wire.LabelRing]; of == r.Object.Name || of == "" && lease.Annotations[wire.AnnotationHolds] != "" {
+				l.leases = append(l.leases, lease)
+			}
 		}
-		if options.Continue = list.Continue; options.Continue == "" {
-			return out, nil
+		if options.Continue = page.Continue; options.Continue == "" {
+			return l, nil
 		}
 	}
+}
+
+func (c *Controller) page(ctx context.Context, namespace string, options metav1.ListOptions) (*coordinationv1.LeaseList, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.cfg.Leases.Leases(namespace).List(ctx, options)
 }
 
 func hasRow(t ring.Table, uid string) bool {
