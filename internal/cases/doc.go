@@ -17,7 +17,7 @@
 //	12  a policy removes a label again and again                 TestStripped; labels.TestStripped
 //	13  a policy forbids the removal of labels                   TestRefused, where it forbids every update
 //	14  a resource that cannot be listed                         TestUnreadable; shard.TestCutOff
-//	15  a namespace that refuses every update                    TestRefused; labels.TestClosedNamespace
+//	15  a namespace that refuses every update                    TestRefused; labels.TestRefusingNamespace
 //	16  a namespace leaves a ring, or goes to another            TestNamespaceMoves; labels.TestNamespaceLeaves
 //	17  the API server cannot reach admission                    sharder.TestNotCalled; TestTurnedOn
 //	18  memory under many large creates and hostile bodies       TestMemory; admission.TestDecodingKeepsNothing

@@ -50,6 +50,9 @@ func (r *runner) runAudits(ctx context.Context) {
 // of those have been tried.
 func (r *runner) audit(ctx context.Context, namespace string) {
 	began := time.Now()
+	for _, m := range r.menders {
+		m.recount(namespace)
+	}
 	unread := map[resources.Resource]error{}
 	for _, controlled := range r.ring.Controlled() {
 		if err := r.read(ctx, controlled, namespace, reasonChild); err != nil {

@@ -22,10 +22,14 @@
 //
 // # What is refused
 //
-// A write that is refused, or has no effect because somebody strips the label, is tried again with a delay that grows up to
-// minutes; so is a write that somebody undoes again and again. When all writes to a resource in a namespace are
-// refused, one object stands for all of them until it succeeds. Each resource has its own queue and writers. So what is
-// refused, for ever, holds up nothing else, and costs a few requests a minute. It is told in the condition ObjectsLabelled.
+// A write that is refused, or has no effect because somebody strips the label, is tried again with a
+// delay that grows up to minutes; so is a write that somebody undoes again and again. An object that
+// was not refused itself is tried at once, whatever happens to others. When many objects of a
+// namespace are refused in a row, each waits the longer the more there are; when it is more than a
+// hundred, an audit tries a few of the others only, until one that was refused is written. Each
+// resource has its own queue and writers, and audits do not wait for what is tried again. So what is
+// refused, for ever, holds up nothing else, and costs some requests a minute. All of it is counted in
+// the condition ObjectsLabelled.
 //
 // An object that has the label without being part of a family of the ring keeps it: an orphan may be adopted again, and
 // controllers may label by hand what cannot have a controller reference.

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxTasks bounds the objects of a resource that wait. Whoever finds more has to wait.
+	// maxTasks bounds the objects of a resource that wait for their first attempt. Whoever finds more has to wait.
 	maxTasks = 4096
 	// unknownRetry is how long an object waits whose namespace has not been seen yet.
 	unknownRetry = 200 * time.Millisecond
@@ -24,11 +24,14 @@ type mender struct {
 	ring     *runner
 	resource resources.Resource
 	queue    workqueue.TypedDelayingInterface[object]
-	room     chan struct{} // one for each task
+	// room has one element for each object whose first attempt waits or is under way.
+	room chan struct{}
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// tasks are what waits for an attempt. An attempt begins by taking its task, so what is found
+	// while it is under way is a task again, and the queue hands the object out once more.
 	tasks    map[object]*task
-	waiting  int // tasks that were not attempted yet
+	retries  int // tasks without room
 	attempts int64
 	refusals *refusals
 }
@@ -39,8 +42,7 @@ type task struct {
 	value   string
 	decided bool
 	reason  string
-	// tried says that there was an attempt.
-	tried bool
+	room    bool // It waits for its first attempt.
 }
 
 func newMender(r *runner, resource resources.Resource) *mender {
@@ -74,9 +76,6 @@ func (m *mender) run(ctx context.Context) {
 
 // offer queues an object after the delay. It waits for room, and returns early when ctx ends.
 func (m *mender) offer(ctx context.Context, o object, t task, delay time.Duration) {
-	if m.known(o) {
-		return
-	}
 	select {
 	case m.room <- struct{}{}:
 	case <-ctx.Done():
@@ -84,148 +83,131 @@ func (m *mender) offer(ctx context.Context, o object, t task, delay time.Duratio
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.tasks[o] != nil {
+	if known := m.tasks[o]; known != nil {
+		known.decided = false // There is news of it, in an order that nobody knows.
 		<-m.room
-		return
+	} else {
+		t.room = true
+		m.tasks[o] = &t
 	}
-	m.tasks[o] = &t
-	m.waiting++
-	m.queue.AddAfter(o, max(delay, m.refusals.delay(time.Now(), o)))
+	m.queue.AddAfter(o, delay)
 }
 
-// known reports whether there is nothing to do for the object that is not done already: it is queued, and is read before it
-// is written then, or another one stands for it.
-func (m *mender) known(o object) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	t := m.tasks[o]
-	if t != nil {
-		t.decided = false
-	}
-	return t != nil || m.refusals.closed(o)
-}
-
-// drop forgets an object that needs nothing any more.
+// drop notes that a watch saw the label of the object appear, or the object go. The label may be wrong: whoever watches for
+// that, too, reads the object before it is written.
 func (m *mender) drop(o object) {
 	m.mu.Lock()
-	m.finish(o)
-	opened := m.refusals.fine(o)
-	m.mu.Unlock()
-	if opened {
-		m.ring.audits.request(o.namespace, 0)
+	defer m.mu.Unlock()
+	m.refusals.fine(o)
+	if t := m.tasks[o]; t != nil && m.ring.cfg.Lead {
+		t.decided = false
+	} else if t = m.take(o); t != nil && t.room {
+		<-m.room
 	}
 }
 
-// finish forgets the task of the object. The caller holds the lock.
-func (m *mender) finish(o object) {
+// take takes the task of the object out, if there is one. The caller holds the lock, and gives up the room of the task.
+func (m *mender) take(o object) *task {
 	t := m.tasks[o]
-	if t == nil {
-		return
-	}
-	if !t.tried {
-		m.waiting--
+	if t != nil && !t.room {
+		m.retries--
 	}
 	delete(m.tasks, o)
-	<-m.room
+	return t
 }
 
-// retry queues the task again, unless too many wait for another attempt. The caller holds the lock.
-func (m *mender) retry(o object, after time.Duration) {
-	t := m.tasks[o]
-	if t == nil {
-		return
+// retry queues an object for another attempt, unless there is a task already, or too many wait for one. The caller holds the
+// lock.
+func (m *mender) retry(o object, reason string, after time.Duration) {
+	if m.tasks[o] != nil || m.retries >= maxRemembered {
+		return // It is in the queue, or found by the next audit.
 	}
-	if !t.tried {
-		t.tried = true
-		m.waiting--
-	}
-	t.decided = false
-	if len(m.tasks)-m.waiting > maxRemembered {
-		m.finish(o) // The next audit finds it.
-		return
-	}
+	m.retries++
+	m.tasks[o] = &task{reason: reason}
 	m.queue.AddAfter(o, after)
 }
 
 func (m *mender) attempt(ctx context.Context, o object) {
 	m.mu.Lock()
 	m.attempts++
-	t := m.tasks[o]
-	if t == nil || m.refusals.closed(o) {
-		m.finish(o)
+	t := m.take(o)
+	if t == nil {
 		m.mu.Unlock()
 		return
 	}
-	todo := *t
+	if t.room {
+		defer func() { <-m.room }()
+	}
+	wait := m.refusals.delay(time.Now(), o)
+	if wait > 0 {
+		m.retry(o, t.reason, wait)
+	}
+	audited := t.reason == reasonAudit || t.reason == reasonChild
+	leave := wait > 0 || audited && m.refusals.leavesOut(o, m.retries >= maxRemembered)
 	m.mu.Unlock()
+	if leave {
+		return
+	}
 
-	w := wanted{value: todo.value, known: true}
+	w := wanted{value: t.value, known: true}
 	var err error
-	if !todo.decided {
+	if !t.decided {
 		var now *metav1.PartialObjectMetadata
 		if now, err = o.read(ctx, m.ring.cfg.Metadata); err == nil {
 			w, err = m.ring.wants(ctx, m.resource, now)
 		}
-		if err == nil && !w.known {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.retry(o, unknownRetry)
-			return
-		}
 	}
-	write := err == nil && !w.keep
+	write := err == nil && w.known && !w.keep
 	if write {
 		err = o.write(ctx, m.ring.cfg.Metadata, m.ring.label, w.value)
 	}
-	if ctx.Err() != nil {
-		return
+	if ctx.Err() == nil {
+		m.note(ctx, o, t.reason, w, write, err)
 	}
-	m.note(ctx, o, todo, w, write, err)
 }
 
 // note takes down what became of an attempt.
-func (m *mender) note(ctx context.Context, o object, todo task, w wanted, write bool, err error) {
+func (m *mender) note(ctx context.Context, o object, reason string, w wanted, write bool, err error) {
 	logger := klog.FromContext(ctx)
 	ring, metrics := m.ring.name, m.ring.cfg.Metrics
 	m.mu.Lock()
-	opened := false
+	defer m.mu.Unlock()
 	switch {
 	case err != nil:
 		metrics.refused.WithLabelValues(ring, kindOf(err)).Inc()
 		delay := m.refusals.refuse(time.Now(), o, err)
 		logger.V(2).Info("Label could not be written, trying again", "object", o.String(), "after", delay, "err", err)
-		m.retry(o, delay)
+		m.retry(o, reason, delay)
+	case !w.known:
+		m.retry(o, reason, unknownRetry)
 	case write:
 		if w.value == "" {
-			todo.reason = reasonLeft
+			reason = reasonLeft
 		}
-		metrics.written.WithLabelValues(ring, todo.reason).Inc()
-		logger.V(2).Info("Wrote a label", "object", o.String(), "slot", w.value, "reason", todo.reason)
-		opened = m.refusals.written(time.Now(), o)
-		m.finish(o)
+		metrics.written.WithLabelValues(ring, reason).Inc()
+		logger.V(2).Info("Wrote a label", "object", o.String(), "slot", w.value, "reason", reason)
+		if m.refusals.written(time.Now(), o) {
+			m.ring.audits.request(o.namespace, 0)
+		}
 	default:
-		opened = m.refusals.fine(o)
-		m.finish(o)
-	}
-	m.mu.Unlock()
-	if opened {
-		m.ring.audits.request(o.namespace, 0)
+		m.refusals.fine(o)
 	}
 }
 
-// settle waits until each task has been attempted at least once, but not for longer than timeout without any attempt.
+// settle waits until each object that was found has been attempted, but not for longer than timeout without any attempt. What
+// waits for another attempt is not waited for.
 func (m *mender) settle(ctx context.Context, timeout time.Duration) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	last, since := int64(-1), time.Now()
 	for {
 		m.mu.Lock()
-		waiting, attempts := m.waiting, m.attempts
+		attempts := m.attempts
 		m.mu.Unlock()
 		if attempts != last {
 			last, since = attempts, time.Now()
 		}
-		if waiting == 0 || time.Since(since) > timeout {
+		if len(m.room) == 0 || time.Since(since) > timeout {
 			return
 		}
 		select {
@@ -234,6 +216,13 @@ func (m *mender) settle(ctx context.Context, timeout time.Duration) {
 		case <-tick.C:
 		}
 	}
+}
+
+// recount begins to count again what audits leave out, in a namespace or everywhere.
+func (m *mender) recount(namespace string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refusals.recount(namespace)
 }
 
 // stuck returns what is stuck of this resource.

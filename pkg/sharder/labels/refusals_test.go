@@ -61,35 +61,36 @@ func TestContestedObject(t *testing.T) {
 	}
 }
 
-// TestClosedNamespace (case 15): when all writes in a namespace are refused, one object stands for it; others go on.
-func TestClosedNamespace(t *testing.T) {
+// TestRefusalsInRow: when many objects of a namespace are refused, each waits longer, so that they are tried a few times a minute
+// in all. An object that was never refused does not wait.
+func TestRefusalsInRow(t *testing.T) {
 	r, now := newRefusals(), time.Unix(0, 0)
-	tried := 0
+	for i := range leaveAfter {
+		if o := named("ns", i); r.delay(now, o) != 0 || r.leavesOut(o, false) {
+			t.Errorf("object %d is not tried", i)
+		}
+		r.refuse(now, named("ns", i), errRefused)
+	}
+	if got, want := r.delay(now, named("ns", 3)), leaveAfter*apart; got != want {
+		t.Errorf("an object waits %s, want %s", got, want)
+	}
+	left := 0
 	for i := range 5000 {
-		if o := named("frozen", i); !r.closed(o) {
-			r.refuse(now, o, errRefused)
-			tried++
+		if r.leavesOut(named("ns", 10000+i), false) {
+			left++
 		}
 	}
-	if tried != closeAfter {
-		t.Errorf("%d objects were tried, want %d", tried, closeAfter)
+	if left < 4800 || left == 5000 {
+		t.Errorf("audits leave out %d of 5000", left)
 	}
-	stands := named("frozen", closeAfter-1)
-	switch {
-	case r.closed(named("other", 1)):
-		t.Error("another namespace is closed, too")
-	case r.closed(stands):
-		t.Error("no object stands for the namespace")
-	case !r.written(now, stands):
-		t.Error("a success does not open the namespace")
-	case r.closed(named("frozen", 0)):
-		t.Error("the namespace is still closed")
+	if r.delay(now, named("ns", -1)) != 0 || r.delay(now, named("other", 1)) != 0 || r.leavesOut(named("other", 1), true) {
+		t.Error("objects wait for others")
 	}
-	for i := range closeAfter - 1 {
-		r.refuse(now, named("frozen", 100+i), errRefused)
+	if !r.written(now, named("ns", 3)) || r.delay(now.Add(time.Second), named("ns", 4)) != 0 || r.leavesOut(named("ns", 10000), true) {
+		t.Error("the others wait although one that was refused is written")
 	}
-	if r.written(now, named("frozen", 200)); r.closed(named("frozen", 201)) {
-		t.Error("refusals of single objects close a namespace in which others are written")
+	if r.written(now, named("ns", 4)) {
+		t.Error("each success counts as the first")
 	}
 }
 
