@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -91,10 +92,12 @@ func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
 			if context.Cause(ctx) == refused {
 				err = refused
 			}
-		case resp.StatusCode >= http.StatusInternalServerError:
-			ended(time.Now().Add(RequestMargin)) // the server does not know what came of it either
-		default:
+		case resp.StatusCode < http.StatusInternalServerError:
 			ended(time.Time{})
+		case byAPIServer(resp):
+			ended(time.Now().Add(RequestMargin)) // it does not know what came of it either
+		default:
+			ended(latest(nil, hasBody, sent.Load(), timeout))
 		}
 		answered <- outcome{resp, err}
 	}()
@@ -140,6 +143,13 @@ func latest(err error, hasBody bool, sent *time.Time, timeout time.Duration) tim
 		return time.Now().Add(timeout + RequestMargin)
 	}
 	return sent.Add(timeout + RequestMargin)
+}
+
+// byAPIServer reports whether an API server answered, and so does not work on the request any more. Something in front of it
+// does not know. API servers name each request that they answer; for an aggregated one that breaks off, the one in front writes
+// the answer, as plain text.
+func byAPIServer(resp *http.Response) bool {
+	return resp.Header.Get("Audit-Id") != "" && !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/")
 }
 
 // withTimeout returns the request with a timeout for the API server, and that timeout. It may change the request, but not

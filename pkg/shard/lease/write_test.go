@@ -271,11 +271,12 @@ func TestFenceTellsOfRequests(t *testing.T) {
 			time.Sleep(4 * time.Second)
 			return nil, errors.New("connection reset")
 		}, want: 10*time.Second + RequestMargin},
-		"the server does not know": {trip: func(req *http.Request) (*http.Response, error) {
-			resp := answer(req, &metav1.Status{})
-			resp.StatusCode = http.StatusGatewayTimeout
-			return resp, nil
-		}, want: RequestMargin},
+		"the API server does not know":            {trip: fails(true, "application/json"), want: RequestMargin},
+		"a proxy does not know":                   {trip: fails(false, "application/json"), want: 10*time.Second + RequestMargin},
+		"an aggregated API server has broken off": {trip: fails(true, "text/plain"), want: 10*time.Second + RequestMargin},
+		"a proxy does not want it": {trip: func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody}, nil
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -306,6 +307,19 @@ func TestFenceTellsOfRequests(t *testing.T) {
 				<-r.returned
 			})
 		})
+	}
+}
+
+// fails returns a server that takes a request and answers that it failed.
+func fails(auditID bool, contentType string) func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		_, _ = io.ReadAll(req.Body)
+		resp := answer(req, &metav1.Status{})
+		resp.StatusCode, resp.Header = http.StatusGatewayTimeout, http.Header{"Content-Type": {contentType}}
+		if auditID {
+			resp.Header.Set("Audit-Id", "1")
+		}
+		return resp, nil
 	}
 }
 
