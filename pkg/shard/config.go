@@ -53,8 +53,8 @@ type Config struct {
 
 	// Healthy reports why the process cannot do its work, or nil. While it returns an error, the Lease is not renewed, so
 	// others take over when it has run out, and Run returns lease.ErrLost. It is called every RetryPeriod and must not
-	// block. Optional: the shard itself sees when it gets no answers to lists and watches, or has no right to them, for
-	// four times LeaseDuration.
+	// block. Optional: the shard itself sees when it gets no answers about its ring or its objects, or has no right to
+	// them, for four times LeaseDuration.
 	Healthy func() error
 
 	// LeaseDuration, RenewDeadline, RetryPeriod and ShutdownTimeout are those of lease.Config. Defaults: 15s, 10s, 2s, 30s.

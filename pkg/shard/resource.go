@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/partition"
 	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/shard/internal/source"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -46,7 +46,7 @@ type informer interface {
 	cache.SharedIndexInformer
 	Set(slots ring.Slots)
 	Wait(ctx context.Context, slots ring.Slots) error
-	Trouble() (since time.Time, err error)
+	Trouble() source.Trouble
 }
 
 // Resource names a main resource of the ring, whose objects have slots of their own. It is called once for each, before Run.

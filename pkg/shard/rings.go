@@ -17,19 +17,25 @@ import (
 )
 
 const (
-	ringTimeout      = 10 * time.Second
-	ringWatchTimeout = 5 * time.Minute
+	// ringTimeout bounds a read of the ring, and how long a watch may take to open.
+	ringTimeout = 10 * time.Second
+	// ringWatchTimeout is half of the longest time that a watch lasts. One that shows nothing, ever, is noticed at its end.
+	ringWatchTimeout = time.Minute
 )
 
 // followRing hands the ring to see until the context ends: first as it is at present, read after the call, then whenever
 // it changes. Without a ring, see gets nil. It may get an older state after a newer one, when an API server lags behind.
-func followRing(ctx context.Context, client shardingv1alpha1client.ClusterRingInterface, name string, see func(*v1alpha1.ClusterRing)) {
+// The result of each read goes to note.
+func followRing(
+	ctx context.Context, client shardingv1alpha1client.ClusterRingInterface, name string,
+	see func(*v1alpha1.ClusterRing), note func(error),
+) {
 	const longest = 5 * time.Second
 	delay := backoff(longest)
 	failing := false
 	for ctx.Err() == nil {
 		begin := time.Now()
-		err := watchRing(ctx, client, name, see)
+		err := watchRing(ctx, client, name, see, note)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -50,12 +56,14 @@ func followRing(ctx context.Context, client shardingv1alpha1client.ClusterRingIn
 }
 
 // watchRing reads the ring from the present state and watches it until the watch ends.
-func watchRing(ctx context.Context, client shardingv1alpha1client.ClusterRingInterface, name string, see func(*v1alpha1.ClusterRing)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func watchRing(
+	ctx context.Context, client shardingv1alpha1client.ClusterRingInterface, name string,
+	see func(*v1alpha1.ClusterRing), note func(error),
+) error {
 	getCtx, stop := context.WithTimeout(ctx, ringTimeout)
 	r, err := client.Get(getCtx, name, metav1.GetOptions{})
 	stop()
+	note(err)
 	// A ring that is made later is seen at the next read.
 	if apierrors.IsNotFound(err) {
 		see(nil)
@@ -66,10 +74,14 @@ func watchRing(ctx context.Context, client shardingv1alpha1client.ClusterRingInt
 	}
 	see(r)
 	seconds := int64((ringWatchTimeout + rand.N(ringWatchTimeout)) / time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+ringTimeout)
+	defer cancel()
+	unanswered := time.AfterFunc(ringTimeout, cancel)
 	w, err := client.Watch(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(), ResourceVersion: r.ResourceVersion,
 		AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
 	})
+	unanswered.Stop()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterring/clusterring/pkg/shard/internal/source"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 )
 
@@ -88,7 +89,7 @@ func (s *Shard) work(ctx context.Context, run func(context.Context) error) error
 	runCtx, cancel := context.WithCancelCause(context.WithValue(ctx, runKey{s}, true))
 	defer cancel(nil)
 	k := newKeeper(s)
-	keeping.Go(func() { followRing(keepCtx, s.rings, s.cfg.Ring, k.see) })
+	keeping.Go(func() { followRing(keepCtx, s.rings, s.cfg.Ring, k.see, s.noteRead) })
 	keeping.Go(func() {
 		if err := k.run(keepCtx); err != nil {
 			cancel(err)
@@ -166,23 +167,33 @@ func (s *Shard) setUnproved(err error) {
 	s.unproved = err
 }
 
+// noteRead takes notice of a read of the ring.
+func (s *Shard) noteRead(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading.Note(err)
+}
+
 // healthy returns why the Lease is not renewed.
 func (s *Shard) healthy() error {
 	s.mu.Lock()
-	unproved := s.unproved
+	err := cmp.Or(s.unproved, s.lasting("read the ring", s.reading))
 	s.mu.Unlock()
-	if unproved != nil {
-		return unproved
-	}
 	for _, r := range s.resources {
-		if since, err := r.informer.Trouble(); !since.IsZero() && time.Since(since) > maxTroubles*s.leaseDuration() {
-			return fmt.Errorf("cannot list and watch %s since %s, others may be able to: %w", r.kind, since.Format(time.RFC3339), err)
-		}
+		err = cmp.Or(err, s.lasting("list and watch "+r.kind.String(), r.informer.Trouble()))
 	}
-	if s.cfg.Healthy == nil {
+	if err == nil && s.cfg.Healthy != nil {
+		err = s.cfg.Healthy()
+	}
+	return err
+}
+
+// lasting returns an error if the trouble with something has lasted for too long.
+func (s *Shard) lasting(what string, t source.Trouble) error {
+	if t.Since.IsZero() || time.Since(t.Since) <= maxTroubles*s.leaseDuration() {
 		return nil
 	}
-	return s.cfg.Healthy()
+	return fmt.Errorf("cannot %s since %s, others may be able to: %w", what, t.Since.Format(time.RFC3339), t.Err)
 }
 
 // leaseDuration returns how long the Lease lasts.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	shardingv1alpha1client "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/shard/internal/source"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -33,7 +34,8 @@ type Shard struct {
 	resources map[schema.GroupKind]*Resource // not changed once Run was called
 	problems  []error                        // for Run
 	told      map[string]bool
-	unproved  error // why it is not known that the ring can be read and informers can list
+	reading   source.Trouble // of reads of the ring
+	unproved  error          // why it is not known that the ring can be read and informers can list
 }
 
 // New returns a Shard that holds nothing yet. It does no requests. The error names everything that is wrong with the config.

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/shard/internal/hook"
+	"github.com/clusterring/clusterring/pkg/shard/internal/source"
 )
 
 func init() {
@@ -66,4 +66,4 @@ type standaloneAdapter struct{ cache.SharedIndexInformer }
 
 func (standaloneAdapter) Set(ring.Slots)                         {}
 func (standaloneAdapter) Wait(context.Context, ring.Slots) error { return nil }
-func (standaloneAdapter) Trouble() (time.Time, error)            { return time.Time{}, nil }
+func (standaloneAdapter) Trouble() source.Trouble                { return source.Trouble{} }

@@ -44,7 +44,7 @@ type source struct {
 	changed chan struct{}          // closed, and replaced, when synced grows
 	err     error                  // of the last read, if it failed
 
-	reading, watching trouble
+	reading, watching Trouble
 }
 
 // A mark follows the objects of slots through the queue. When it arrives, the store has them.
@@ -128,13 +128,13 @@ func (s *source) noteRead(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
-	s.reading.note(err)
+	s.reading.Note(err)
 }
 
 func (s *source) noteWatch(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watching.note(err)
+	s.watching.Note(err)
 }
 
 // markFor returns a mark for slots that the feed has shown: those of them that were not lost in the meantime.

@@ -10,20 +10,21 @@ import (
 // errEnded is why a watch that just ended, right after it was opened, does not work: the client says so of connections that break.
 var errEnded = errors.New("the watch ends at once")
 
-// A trouble is that something has failed for a while, and that others may fare better: this process got no answer, or has no
+// A Trouble is that something has failed for a while, and that others may fare better: this process got no answer, or has no
 // right. What the API server answers to everybody is none, for example that it cannot convert the objects of a resource.
-type trouble struct {
-	since time.Time // zero if there is none
-	err   error     // of the last attempt
+type Trouble struct {
+	Since time.Time // zero if there is none
+	Err   error     // of the last attempt
 }
 
-func (t *trouble) note(err error) {
+// Note takes notice of an attempt, which has succeeded if the error is nil.
+func (t *Trouble) Note(err error) {
 	if !lonely(err) {
-		*t = trouble{}
+		*t = Trouble{}
 		return
 	}
-	if t.err = err; t.since.IsZero() {
-		t.since = time.Now()
+	if t.Err = err; t.Since.IsZero() {
+		t.Since = time.Now()
 	}
 }
 
@@ -36,15 +37,14 @@ func lonely(err error) bool {
 	return err != nil
 }
 
-// Trouble returns since when this process cannot read or watch although others may be able to, and why. The time is zero if
-// there is nothing of the kind. A connection that is cut without a word shows when its watch should have ended, after ten
+// Trouble returns since when this process cannot read or watch although others may be able to, and why. A connection that is cut without a word shows when its watch should have ended, after ten
 // minutes; HTTP/2, which clients speak by default, notices within a minute.
-func (i *Informer) Trouble() (since time.Time, err error) {
+func (i *Informer) Trouble() Trouble {
 	i.source.mu.Lock()
 	defer i.source.mu.Unlock()
 	reading, watching := i.source.reading, i.source.watching
-	if reading.since.IsZero() || !watching.since.IsZero() && watching.since.Before(reading.since) {
-		return watching.since, watching.err
+	if reading.Since.IsZero() || !watching.Since.IsZero() && watching.Since.Before(reading.Since) {
+		return watching
 	}
-	return reading.since, reading.err
+	return reading
 }
