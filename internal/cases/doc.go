@@ -26,7 +26,7 @@
 //	21  labels of parents copied to children                     TestReplaced, where they are copied all the time
 //	22  two installations                                        e2e.TestTwoInstallations, sharder.TestTwoInstallations
 //	23  a ring that does not exist, is deleted, and comes back   e2e.TestMissingRing, e2e.TestTampering
-//	24  a shard that cannot list, or whose data is cut           TestCutOff; shard.TestCannotList
+//	24  a shard that cannot list, or whose data is cut           TestCutOff; shard.TestCannotRead
 //	25  a controller that acts on deletes                        TestMovesDeleteNothing
 //	26  orphans and adoption                                     TestAdoption
 //	27  rolling updates                                          table.TestRollingUpdate, ring.TestRollingUpdate; internal/sim

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/shard/internal/source"
@@ -54,7 +55,14 @@ func NewInformer[L runtime.Object](r *Resource, c Client[L], o InformerOptions) 
 			o.TweakListOptions(&options)
 		}
 		options.LabelSelector = wire.SlotSelector(r.shard.cfg.Ring, ring.Slots{})
-		_, err := c.List(ctx, options)
+		if _, err := c.List(ctx, options); err != nil {
+			return err
+		}
+		options.Limit, options.ResourceVersion, options.TimeoutSeconds = 0, "0", ptr.To[int64](1)
+		w, err := c.Watch(ctx, options)
+		if err == nil {
+			w.Stop()
+		}
 		return err
 	})
 	return i

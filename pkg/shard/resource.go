@@ -22,7 +22,8 @@ type Resource struct {
 	kind  schema.GroupKind
 	main  bool
 
-	// informer is nil until NewInformer has made it. probe lists nothing, to find out whether that is possible.
+	// informer is nil until NewInformer has made it. probe lists and watches nothing, to find
+	// out whether that is possible.
 	informer informer
 	probe    func(ctx context.Context) error
 

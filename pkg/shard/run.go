@@ -31,7 +31,7 @@ const (
 // lease.Lease.Run: the context of run ends when ctx ends or the Lease is lost, and run must have ended all work when it
 // returns. It can be called once.
 //
-// The Lease is not renewed, and so is lost, until the ring could be read and all resources listed. It is an error if a
+// The Lease is not renewed, and so is lost, until the ring could be read and all resources listed and watched. It is an error if a
 // resource has no informer: InformerFor of a factory returns the one that exists, if somebody asked for it before.
 func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) error {
 	if s.standalone {
@@ -122,10 +122,10 @@ func (s *Shard) finish(ctx context.Context) {
 }
 
 // errProbing is why the Lease is not renewed right after it was acquired.
-var errProbing = errors.New("it is not known yet whether the ring can be read, and its informers can list")
+var errProbing = errors.New("it is not known yet whether the ring can be read, and its informers can list and watch")
 
-// probe finds out whether the ring can be read and informers can list, and returns when all can. A shard that is given slots
-// without that would let nobody else work on them.
+// probe finds out whether the ring can be read and informers can list and watch, and returns when all can. A shard that is
+// given slots without that would let nobody else work on them.
 func (s *Shard) probe(ctx context.Context) {
 	probes := map[string]func(context.Context) error{"read the ring": func(ctx context.Context) error {
 		if _, err := s.rings.Get(ctx, s.cfg.Ring, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
@@ -134,7 +134,7 @@ func (s *Shard) probe(ctx context.Context) {
 		return nil
 	}}
 	for _, r := range s.resources {
-		probes["list "+r.kind.String()] = r.probe
+		probes["list and watch "+r.kind.String()] = r.probe
 	}
 	var probing sync.WaitGroup
 	for what, probe := range probes {

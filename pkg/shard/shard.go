@@ -35,7 +35,7 @@ type Shard struct {
 	problems  []error                        // for Run
 	told      map[string]bool
 	reading   source.Trouble // of reads of the ring
-	unproved  error          // why it is not known that the ring can be read and informers can list
+	unproved  error          // why it is not known that everything can be read
 }
 
 // New returns a Shard that holds nothing yet. It does no requests. The error names everything that is wrong with the config.

@@ -313,12 +313,19 @@ func TestLeaseLost(t *testing.T) {
 
 // A shard that cannot read what it needs does not prove itself.
 func TestCannotRead(t *testing.T) {
-	for refused, want := range map[string]string{"/secrets": "cannot list Secret", "/clusterrings": "cannot read the ring"} {
-		t.Run(want, func(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path, query string
+		want        string
+	}{
+		"no list":  {"/secrets", "", "cannot list and watch Secret"},
+		"no watch": {"/secrets", "watch=", "cannot list and watch Secret"},
+		"no ring":  {"/clusterrings", "", "cannot read the ring"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			simulate(t, func(w *world) {
 				c := w.controller("a")
 				c.faults.set(func(req *http.Request) error {
-					if strings.Contains(req.URL.Path, refused) {
+					if strings.Contains(req.URL.Path, tc.path) && strings.Contains(req.URL.RawQuery, tc.query) {
 						return errors.New("forbidden")
 					}
 					return nil
@@ -329,7 +336,7 @@ func TestCannotRead(t *testing.T) {
 					l := w.lease("a")
 					return l.Spec.RenewTime.After(l.Spec.AcquireTime.Time.Add(time.Millisecond))
 				})
-				if err := c.wait(); !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), want) {
+				if err := c.wait(); !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), tc.want) {
 					w.Errorf("error %v", err)
 				}
 			})
