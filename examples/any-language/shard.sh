@@ -16,6 +16,7 @@ readonly annotation=example.clusterring.dev/checksum
 readonly ring_label=sharding.clusterring.dev/ring
 readonly slot_label=slot.sharding.clusterring.dev/$ring
 readonly holds_annotation=sharding.clusterring.dev/holds
+readonly released_annotation=sharding.clusterring.dev/released
 
 # Seconds. What begins just before the last moment to act is sent within the time for a request, and the API server gives
 # it up after as much again: before others may take the Lease.
@@ -56,12 +57,13 @@ read_lease() {
 # write_lease VERB SPEC creates or replaces the Lease: what was seen of it, renewed, with the change of its spec and with
 # what we hold. That has the resourceVersion in it, so it fails if somebody else has written the Lease since.
 write_lease() {
-  local sent time holds='' written
+  local sent time holds='' released=null written
   tick
   sent=$now time=$(date -u +%Y-%m-%dT%H:%M:%S.%6NZ)
-  ((revision == 0)) || holds='"'$holds_annotation'": "'"$revision $own"'"'
+  ((revision == 0)) || holds=', "'$holds_annotation'": "'"$revision $own"'"'
+  [[ $2 != '"holderIdentity": ""' ]] || released='"'$identity'"' # or somebody else might have emptied it
   written=$(k patch --local -f - --type=merge -o json -p '{
-    "metadata": {"labels": {"'$ring_label'": "'$ring'"}, "annotations": {'"$holds"'}},
+    "metadata": {"labels": {"'$ring_label'": "'$ring'"}, "annotations": {"'$released_annotation'": '$released"$holds"'}},
     "spec": {"renewTime": "'"$time"'", '"$2"'}}' <<<"$lease" | k "$1" -f - -o jsonpath="{.metadata.uid}$sep{@}") || return 1
   IFS=$sep read -r ours lease <<<"$written"
   wrote=$time deadline=$((sent + act_for)) renew_at=$((sent + renew_every))

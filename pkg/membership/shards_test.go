@@ -116,24 +116,22 @@ func TestStateOf(t *testing.T) {
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	free := func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = ptr.To("") }
 	neverRenewed := func(l *coordinationv1.Lease) { l.Spec.RenewTime = nil }
-	forever := func(l *coordinationv1.Lease) { l.Spec.LeaseDurationSeconds = ptr.To[int32](2147483647) }
 	tests := map[string]struct {
-		change       func(*coordinationv1.Lease)
-		age          time.Duration
-		grace, limit time.Duration
-		want         membership.State
-		next         time.Duration // from begin, 0 for never
+		change          func(*coordinationv1.Lease)
+		age             time.Duration
+		grace, duration time.Duration
+		want            membership.State
+		next            time.Duration // from begin, 0 for never
 	}{
-		"renewed":                   {want: membership.StateReady, next: 15 * time.Second},
-		"almost expired":            {age: 15*time.Second - 1, want: membership.StateReady, next: 15 * time.Second},
-		"expired":                   {age: 15 * time.Second, want: membership.StateExpired, next: 20 * time.Second},
-		"uncertain":                 {age: 20 * time.Second, want: membership.StateUncertain},
-		"grace":                     {age: 20 * time.Second, grace: 6 * time.Second, want: membership.StateExpired, next: 21 * time.Second},
-		"free":                      {change: free, want: membership.StateDead},
-		"never renewed":             {change: neverRenewed, want: membership.StateExpired, next: 20 * time.Second},
-		"never renewed, for long":   {change: neverRenewed, age: 20 * time.Second, want: membership.StateUncertain},
-		"forever":                   {change: forever, age: time.Hour, want: membership.StateReady, next: 2147483647 * time.Second},
-		"forever, but with a limit": {change: forever, age: 80 * time.Second, limit: time.Minute, want: membership.StateUncertain},
+		"renewed":                 {want: membership.StateReady, next: 15 * time.Second},
+		"almost expired":          {age: 15*time.Second - 1, want: membership.StateReady, next: 15 * time.Second},
+		"expired":                 {age: 15 * time.Second, want: membership.StateExpired, next: 20 * time.Second},
+		"uncertain":               {age: 20 * time.Second, want: membership.StateUncertain},
+		"grace":                   {age: 20 * time.Second, grace: 6 * time.Second, want: membership.StateExpired, next: 21 * time.Second},
+		"free":                    {change: free, want: membership.StateDead},
+		"never renewed":           {change: neverRenewed, want: membership.StateExpired, next: 20 * time.Second},
+		"never renewed, for long": {change: neverRenewed, age: 20 * time.Second, want: membership.StateUncertain},
+		"forever":                 {duration: 2147483647 * time.Second, age: time.Hour, want: membership.StateReady, next: 2147483647 * time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +139,7 @@ func TestStateOf(t *testing.T) {
 			if tt.change != nil {
 				tt.change(l)
 			}
-			state, next := membership.StateOf(l, begin, begin.Add(tt.age), tt.grace, tt.limit)
+			state, next := membership.StateOf(l, max(tt.duration, 15*time.Second), begin, begin.Add(tt.age), tt.grace)
 			var want time.Time
 			if tt.next > 0 {
 				want = begin.Add(tt.next)

@@ -39,17 +39,13 @@ func Grace(duration, configured time.Duration) time.Duration {
 // Lease does not; the zero time means never. By time alone it goes only from ready to expired to uncertain.
 //
 // observed is when this process first saw the present Renewal of the Lease, on the same clock as now; no time that is
-// written in the Lease counts. A zero observed means now. The grace is that of Grace, as configured. The duration is that
-// of the Lease, but at most limit if that is positive.
+// written in the Lease counts. A zero observed means now. The grace is that of Grace, as configured. The duration is what the
+// caller takes for that of the Lease.
 //
 // A Lease that is held without a renewTime is never ready, but is left to its holder for as long as any other.
-func StateOf(lease *coordinationv1.Lease, observed, now time.Time, grace, limit time.Duration) (state State, next time.Time) {
+func StateOf(lease *coordinationv1.Lease, duration time.Duration, observed, now time.Time, grace time.Duration) (state State, next time.Time) {
 	if !Held(lease) {
 		return StateDead, time.Time{}
-	}
-	duration := Duration(lease)
-	if limit > 0 {
-		duration = min(duration, limit)
 	}
 	if observed.IsZero() {
 		observed = now

@@ -35,7 +35,7 @@ func Trim(lease *coordinationv1.Lease) *coordinationv1.Lease {
 			Namespace: lease.Namespace, Name: lease.Name, UID: lease.UID, ResourceVersion: lease.ResourceVersion,
 			CreationTimestamp: lease.CreationTimestamp, DeletionTimestamp: lease.DeletionTimestamp,
 			Labels:      only(lease.Labels, wire.LabelRing, wire.LabelState),
-			Annotations: only(lease.Annotations, wire.AnnotationHolds, wire.AnnotationWeight, wire.AnnotationProblem),
+			Annotations: only(lease.Annotations, wire.AnnotationHolds, wire.AnnotationWeight, wire.AnnotationProblem, wire.AnnotationReleased),
 		},
 		Spec: spec,
 	}

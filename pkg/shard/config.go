@@ -149,6 +149,7 @@ func (c Config) leaseConfig(client coordinationv1client.LeasesGetter) lease.Conf
 		Identity:        c.Identity,
 		Labels:          map[string]string{wire.LabelRing: c.Ring},
 		Problem:         wire.AnnotationProblem,
+		Released:        wire.AnnotationReleased,
 		Duration:        c.LeaseDuration,
 		RenewDeadline:   c.RenewDeadline,
 		RetryPeriod:     c.RetryPeriod,

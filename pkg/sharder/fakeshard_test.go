@@ -84,6 +84,7 @@ func (s *fakeShard) leave() {
 	live, err := leases.Get(context.Background(), s.name, metav1.GetOptions{})
 	if err == nil && string(live.UID) == s.uid {
 		live.Spec.HolderIdentity = ptr.To("")
+		metav1.SetMetaDataAnnotation(&live.ObjectMeta, wire.AnnotationReleased, s.identity)
 		_, err = leases.Update(context.Background(), live, metav1.UpdateOptions{})
 	}
 	if err != nil {

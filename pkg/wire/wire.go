@@ -20,6 +20,9 @@ const (
 	AnnotationWeight = sharding.GroupName + "/weight"
 	// AnnotationProblem is on the Lease of a shard that has given it up because it could not work, and says why, for people.
 	AnnotationProblem = sharding.GroupName + "/problem"
+	// AnnotationReleased is on a Lease that its holder has released, and says which holder that was. A free Lease without it
+	// may be one that somebody else has emptied.
+	AnnotationReleased = sharding.GroupName + "/released"
 
 	slotLabelPrefix = "slot." + sharding.GroupName + "/"
 )

@@ -40,6 +40,9 @@ type Config struct {
 	// Problem is the annotation that says what Healthy last returned, in a Lease that is released because of that. The next
 	// renewal removes it. Optional.
 	Problem string
+	// Released is the annotation that names the holder who released the Lease. A free Lease that was held and has none may be one
+	// that somebody else has emptied: it is acquired after its duration only. Optional.
+	Released string
 	// Requests is called with the context of each request that may change something and that the fence lets pass. The func
 	// that it returns is called once: with the zero time when the request has been answered, or was not sent at all;
 	// else, when there will be no answer, with the time until which it may still be executed. Optional.

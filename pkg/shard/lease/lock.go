@@ -74,6 +74,9 @@ func (l *lock) Get(elector context.Context) (*resourcelock.LeaderElectionRecord,
 	if record.LeaseDurationSeconds <= 0 {
 		record.LeaseDurationSeconds = int(DefaultDuration / time.Second)
 	}
+	if released := l.lease.cfg.Released; released != "" && record.HolderIdentity == "" && lease.Spec.AcquireTime != nil && lease.Annotations[released] == "" {
+		record.HolderIdentity = "unknown"
+	}
 	// By these bytes the elector notices that somebody has renewed. The record would not do: as JSON, it has whole seconds,
 	// and a Lease that is renewed twice within one would be taken up to a second too early.
 	raw, err := json.Marshal(lease.Spec)
@@ -262,6 +265,7 @@ func (l *lock) setMetadata(lease *coordinationv1.Lease) map[string]string {
 	for key, value := range l.lease.cfg.Labels {
 		metav1.SetMetaDataLabel(&lease.ObjectMeta, key, value)
 	}
+	delete(lease.Annotations, l.lease.cfg.Released)
 	if l.held { // and not only acquired
 		delete(lease.Annotations, l.lease.cfg.Problem)
 	}
@@ -340,6 +344,9 @@ func (l *lock) release(ctx context.Context) {
 			}
 			lease.Spec.HolderIdentity = ptr.To("")
 			lease.Spec.RenewTime = ptr.To(metav1.NowMicro())
+			if l.lease.cfg.Released != "" {
+				metav1.SetMetaDataAnnotation(&lease.ObjectMeta, l.lease.cfg.Released, l.lease.cfg.Identity)
+			}
 			if l.unhealthy != nil && l.lease.cfg.Problem != "" {
 				metav1.SetMetaDataAnnotation(&lease.ObjectMeta, l.lease.cfg.Problem, fmt.Sprintf("%.500s", l.unhealthy))
 			}

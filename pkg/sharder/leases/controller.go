@@ -91,8 +91,10 @@ type fate struct {
 	deleted bool
 	absent  time.Time
 	found   *coordinationv1.Lease
-	told    bool // that it is gone
-	at      time.Time
+	// wait is for how long after absent a process can be at work.
+	wait time.Duration
+	told bool // that it is gone
+	at   time.Time
 }
 
 // New returns a Controller for one term.
@@ -191,24 +193,18 @@ func (c *Controller) Missing(r *snapshot.Ring) []ring.Lease {
 	for _, row := range r.Table.Rows {
 		f, ok := c.fates[r.Object.Name][row.Lease]
 		switch {
-		case ok && c.gone(r, f):
+		case ok && f.gone():
 			out = append(out, ring.Lease{Name: row.Name, UID: row.Lease, Gone: true})
 		case ok && f.found != nil:
-			out = append(out, membership.View(f.found))
+			out = append(out, c.cfg.Tracker.View(f.found))
 		}
 	}
 	return out
 }
 
 // gone reports whether nobody can be at work under the Lease (H3).
-func (c *Controller) gone(r *snapshot.Ring, f fate) bool {
-	return f.deleted || !f.absent.IsZero() && time.Since(f.absent) >= Wait(r, c.cfg.Grace)
-}
-
-// Wait returns how long a process can be at work whose Lease somebody has deleted: the longest duration that the ring
-// allows, and the grace.
-func Wait(r *snapshot.Ring, grace time.Duration) time.Duration {
-	return r.MaxLeaseDuration + membership.Grace(r.MaxLeaseDuration, grace)
+func (f fate) gone() bool {
+	return f.deleted || !f.absent.IsZero() && time.Since(f.absent) >= f.wait
 }
 
 // sync brings the state label of a Lease up to date, or deletes it, and finds out what became of the Leases of rows.

@@ -9,7 +9,7 @@
 //
 // # What is deleted
 //
-// A Lease that the table has a row for, when it is free or was silent for its duration and the grace, while somebody else
+// A Lease that the table has a row for, when its last holder has released it, or it was silent for its duration and the grace, while somebody else
 // could take its slots. A Lease that the table knows nothing of, when it was silent for its duration and the grace (the
 // ring's limit, if the duration is longer and the holder was never seen to renew) and a minute more: left-overs, ghosts,
 // invented Leases. In a founding, Leases that owe an answer and are silent, as if they had rows. Never one with finalizers,

@@ -1,6 +1,7 @@
 package leases
 
 import (
+	"cmp"
 	"maps"
 	"sync"
 	"time"
@@ -11,14 +12,19 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/ring"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // keepDeletions is how long the Tracker remembers that a Lease was deleted. It is longer than any Lease that counts.
 const keepDeletions = 2 * time.Hour
 
-// Tracker remembers when this process first saw the last renewal of every Lease, whose holder was seen to renew, and which
-// held Leases somebody deleted. It is safe for concurrent use.
+// maxDuration is the longest duration that a ring can allow.
+const maxDuration = time.Hour
+
+// Tracker remembers when this process first saw the last renewal of every Lease, whose holder was seen to renew, for how long
+// a process can be at work under it, and which held Leases somebody deleted. It is safe for concurrent use.
 type Tracker struct {
 	mu       sync.Mutex
 	seen     map[types.NamespacedName]observation
@@ -37,6 +43,10 @@ type observation struct {
 	since   time.Time
 	proved  bool
 	blind   bool // a read of this Lease has failed since
+	// holder is the last one of this Lease, and duration the longest with which it was seen to be renewed: what somebody else
+	// writes into the Lease does not make its process stop earlier.
+	holder   string
+	duration time.Duration
 }
 
 // deletion is when a Lease was deleted, and by whom.
@@ -44,6 +54,8 @@ type deletion struct {
 	ring types.NamespacedName // its namespace, and the name of its ring
 	at   time.Time
 	ours bool
+	// duration is that of the observation.
+	duration time.Duration
 }
 
 // NewTracker returns a Tracker that has seen nothing yet.
@@ -120,7 +132,11 @@ func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) time.Time 
 	t.restored()
 	proved := known && (o.proved && renewal.SameHolder(o.renewal) || renewal.Proves(o.renewal))
 	news := proved != (known && o.proved)
-	t.seen[key] = observation{renewal: renewal, since: now, proved: proved}
+	next := observation{renewal: renewal, since: now, proved: proved, holder: renewal.Holder(), duration: min(membership.Duration(lease), maxDuration)}
+	if known && renewal.SameLease(o.renewal) {
+		next.holder, next.duration = cmp.Or(next.holder, o.holder), max(next.duration, o.duration)
+	}
+	t.seen[key] = next
 	t.mu.Unlock()
 	if news {
 		for _, f := range t.subscribers {
@@ -136,6 +152,47 @@ func (t *Tracker) Proved(lease *coordinationv1.Lease) bool {
 	defer t.mu.Unlock()
 	o := t.seen[keyOf(lease)]
 	return o.proved && o.renewal.SameHolder(membership.RenewalOf(lease))
+}
+
+// Duration returns for how long after its last renewal a process can be at work under the Lease.
+func (t *Tracker) Duration(lease *coordinationv1.Lease) time.Duration {
+	return max(membership.Duration(lease), t.longest(keyOf(lease), lease.UID))
+}
+
+// longest returns the longest duration with which the Lease was seen to be renewed, also if it is gone, 0 if it was never seen.
+func (t *Tracker) longest(key types.NamespacedName, uid types.UID) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o := t.seen[key]; o.renewal.Of(uid) {
+		return o.duration
+	}
+	return t.deleted[uid].duration
+}
+
+// Released reports whether nobody can be at work under the Lease, because its last holder, as far as it is known, has released it.
+// One that somebody else has emptied, or has replaced by a free one of before, is not released.
+func (t *Tracker) Released(lease *coordinationv1.Lease) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.released(lease)
+}
+
+func (t *Tracker) released(lease *coordinationv1.Lease) bool {
+	by, last := lease.Annotations[wire.AnnotationReleased], t.seen[keyOf(lease)]
+	switch {
+	case membership.Held(lease):
+		return false
+	case last.renewal.Of(lease.UID) && last.holder != "":
+		return by == last.holder
+	}
+	return by != "" || lease.Annotations[wire.AnnotationHolds] == ""
+}
+
+// View returns what the plan wants to know of a Lease. One that is free without having been released counts as held.
+func (t *Tracker) View(lease *coordinationv1.Lease) ring.Lease {
+	v := membership.View(lease)
+	v.Held = !t.Released(lease)
+	return v
 }
 
 // Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not. f must
@@ -206,21 +263,31 @@ func (t *Tracker) Started() {
 	}
 }
 
-// Undisturbed returns since when this process has watched the Leases of the ring without a gap, and none was deleted while
-// a process held it, but by Took.
-func (t *Tracker) Undisturbed(ring, namespace string) time.Time {
+// Clear returns from when on no process can be at work under a Lease of the ring that is not there: this process has watched
+// the Leases without a gap for the longest duration that the ring allows and the grace, and so it has since each deletion, but
+// by Took, of one that was not released.
+func (t *Tracker) Clear(r *snapshot.Ring, grace time.Duration) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	since := t.watching
 	if since.IsZero() {
 		since = time.Now()
 	}
+	until := since.Add(Wait(r.MaxLeaseDuration, grace))
 	for _, d := range t.deleted {
-		if !d.ours && d.ring == (types.NamespacedName{Namespace: namespace, Name: ring}) && d.at.After(since) {
-			since = d.at
+		if d.ours || d.ring != (types.NamespacedName{Namespace: r.ShardNamespace, Name: r.Object.Name}) {
+			continue
+		}
+		if at := d.at.Add(Wait(max(r.MaxLeaseDuration, d.duration), grace)); at.After(until) {
+			until = at
 		}
 	}
-	return since
+	return until
+}
+
+// Wait returns how long a process can be at work whose Lease of that duration somebody has deleted: that, and the grace.
+func Wait(duration, grace time.Duration) time.Duration {
+	return duration + membership.Grace(duration, grace)
 }
 
 // Took says that this process deleted the Lease itself, when nobody could be at work under it.
@@ -234,10 +301,10 @@ func (t *Tracker) Took(lease *coordinationv1.Lease) {
 func (t *Tracker) gone(lease *coordinationv1.Lease, final bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.seen, keyOf(lease))
-	if !final || membership.Held(lease) {
+	if !final || !t.released(lease) {
 		t.remember(lease, false)
 	}
+	delete(t.seen, keyOf(lease))
 }
 
 // remember records a deletion, and forgets now and then what is too old to matter.
@@ -250,6 +317,7 @@ func (t *Tracker) remember(lease *coordinationv1.Lease, ours bool) {
 	t.deleted[lease.UID] = deletion{
 		ring: types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[wire.LabelRing]},
 		at:   now, ours: ours || t.deleted[lease.UID].ours,
+		duration: max(t.seen[keyOf(lease)].duration, t.deleted[lease.UID].duration),
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
@@ -28,6 +30,13 @@ func renewal(name string, n int, holder string) *coordinationv1.Lease {
 		},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To(holder), RenewTime: &at},
 	}
+}
+
+// released returns a free Lease with the word of a holder.
+func released(holder string) *coordinationv1.Lease {
+	lease := renewal("a", 1, "")
+	lease.Annotations = map[string]string{wire.AnnotationReleased: holder}
+	return lease
 }
 
 func TestTrackerCountsFromFirstSight(t *testing.T) {
@@ -85,32 +94,40 @@ func TestTrackerProof(t *testing.T) {
 	}
 }
 
-func TestTrackerUndisturbed(t *testing.T) {
+func TestTrackerClear(t *testing.T) {
 	tests := map[string]struct {
 		do   func(*Tracker, cache.ResourceEventHandler)
 		want int // seconds
 	}{
-		"nothing":       {func(*Tracker, cache.ResourceEventHandler) {}, 0},
-		"held, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "p")) }, 10},
-		"free, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "")) }, 0},
+		"nothing":           {func(*Tracker, cache.ResourceEventHandler) {}, 61},
+		"held, deleted":     {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "p")) }, 71},
+		"released, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(released("p")) }, 61},
+		"emptied, deleted":  {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(renewal("a", 0, "")) }, 71},
+		"released by a holder of before, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnDelete(released("q")) }, 71},
+		"held for longer than the ring allows now, deleted": {func(_ *Tracker, h cache.ResourceEventHandler) {
+			long := renewal("a", 1, "p")
+			long.Spec.LeaseDurationSeconds = ptr.To[int32](100)
+			h.OnUpdate(renewal("a", 0, "p"), long)
+			h.OnDelete(renewal("a", 2, "p"))
+		}, 111},
 		"ours, deleted": {func(tr *Tracker, h cache.ResourceEventHandler) {
 			h.OnDelete(renewal("a", 0, "p"))
 			tr.Took(renewal("a", 0, "p"))
-		}, 0},
+		}, 61},
 		"ours, then told": {func(tr *Tracker, h cache.ResourceEventHandler) {
 			tr.Took(renewal("a", 0, "p"))
 			h.OnDelete(renewal("a", 0, "p"))
-		}, 0},
-		"interrupted":  {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Interrupted() }, 10},
-		"listed again": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnUpdate(renewal("a", 0, "p"), renewal("a", 0, "p")) }, 10},
+		}, 61},
+		"interrupted":  {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Interrupted() }, 71},
+		"listed again": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnUpdate(renewal("a", 0, "p"), renewal("a", 0, "p")) }, 71},
 		"free, but only by hearsay": {func(_ *Tracker, h cache.ResourceEventHandler) {
-			h.OnDelete(cache.DeletedFinalStateUnknown{Key: "n/a", Obj: renewal("a", 0, "")})
-		}, 10},
+			h.OnDelete(cache.DeletedFinalStateUnknown{Key: "n/a", Obj: released("p")})
+		}, 71},
 		"another ring's": {func(_ *Tracker, h cache.ResourceEventHandler) {
 			other := renewal("a", 0, "p")
 			other.Labels[wire.LabelRing] = "other"
 			h.OnDelete(other)
-		}, 0},
+		}, 61},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,8 +138,9 @@ func TestTrackerUndisturbed(t *testing.T) {
 				sleepUntil(10)
 				tt.do(tr, tr.Handler())
 				sleepUntil(20)
-				if got := tr.Undisturbed("r", "n").Sub(begin); got != time.Duration(tt.want)*time.Second {
-					t.Errorf("since %s, want %d s", got, tt.want)
+				r := &snapshot.Ring{Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: "r"}}, ShardNamespace: "n", MaxLeaseDuration: 60 * time.Second}
+				if got := tr.Clear(r, time.Second).Sub(begin); got != time.Duration(tt.want)*time.Second {
+					t.Errorf("after %s, want %d s", got, tt.want)
 				}
 			})
 		})

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
 
@@ -32,17 +33,21 @@ type verdict struct {
 
 func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v verdict) {
 	since, now := c.cfg.Tracker.Since(lease), time.Now()
-	owing := owes(r, lease)
+	owing := c.owes(r, lease)
 	_, row := rowOf(r, lease)
-	limit := time.Duration(0)
+	duration := c.cfg.Tracker.Duration(lease)
 	if !row && !c.cfg.Tracker.Proved(lease) {
-		limit = r.MaxLeaseDuration // Nobody who counted ever had a longer one.
+		duration = min(duration, r.MaxLeaseDuration) // Nobody who counted ever had a longer one.
 	}
-	v.state, v.next = membership.StateOf(lease, since, now, c.cfg.Grace, limit)
+	v.state, v.next = membership.StateOf(lease, duration, since, now, c.cfg.Grace)
 	if !v.state.MayBeDeleted() || len(lease.Finalizers) > 0 || lease.DeletionTimestamp != nil {
 		return v
 	}
 	if row || owing {
+		if silent := since.Add(Wait(duration, c.cfg.Grace)); now.Before(silent) && !c.cfg.Tracker.Released(lease) {
+			v.next = silent // It is free, but nobody has said that work has ended.
+			return v
+		}
 		v.needed, v.delete = true, taker(r, lease)
 		return v
 	}
@@ -71,9 +76,9 @@ func rowOf(r *snapshot.Ring, lease *coordinationv1.Lease) (ring.Row, bool) {
 }
 
 // owes reports whether a founding waits for an answer of the Lease.
-func owes(r *snapshot.Ring, lease *coordinationv1.Lease) bool {
-	return r.Table != nil && r.Table.Founding && membership.Held(lease) &&
-		membership.Credible(membership.View(lease).Holds, r.Table.Revision).Revision < r.Table.Revision
+func (c *Controller) owes(r *snapshot.Ring, lease *coordinationv1.Lease) bool {
+	view := c.cfg.Tracker.View(lease)
+	return r.Table != nil && r.Table.Founding && view.Held && membership.Credible(view.Holds, r.Table.Revision).Revision < r.Table.Revision
 }
 
 // taker reports whether another shard could take the slots of the Lease.
@@ -151,17 +156,18 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 					klog.FromContext(ctx).V(2).Info("A row's Lease is there, but not as one of the ring", "ring", k.Ring, "shard", k.Name)
 				}
 			} else {
-				f = fate{absent: time.Now()}
+				longest := c.cfg.Tracker.longest(types.NamespacedName{Namespace: r.ShardNamespace, Name: k.Name}, types.UID(row.Lease))
+				f = fate{absent: time.Now(), wait: Wait(max(r.MaxLeaseDuration, longest), c.cfg.Grace)}
 				klog.FromContext(ctx).Info("The Lease of a shard is gone: its slots wait until no process can be at work any more",
-					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", Wait(r, c.cfg.Grace))
+					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", f.wait)
 			}
 			c.setFate(k.Ring, row.Lease, f)
 		}
 		if f.absent.IsZero() || f.told {
 			continue
 		}
-		if !c.gone(r, f) {
-			again = soonest(again, time.Until(f.absent.Add(Wait(r, c.cfg.Grace))))
+		if !f.gone() {
+			again = soonest(again, time.Until(f.absent.Add(f.wait)))
 			continue
 		}
 		f.told = true

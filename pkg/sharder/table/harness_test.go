@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type world struct {
 	kube      kubernetes.Interface
 	rings     versioned.Interface
 	poll      time.Duration // between two looks of a shard at its table
+	duration  time.Duration // of the Leases of shards that join
 
 	mu     sync.Mutex
 	owners map[int]string // slot to shard, by the shards' own word
@@ -49,7 +51,7 @@ type world struct {
 func newWorld(t *testing.T, config *rest.Config, name, namespace string) *world {
 	t.Helper()
 	w := &world{
-		t: t, ring: name, namespace: namespace, config: config, poll: 50 * time.Millisecond,
+		t: t, ring: name, namespace: namespace, config: config, poll: 50 * time.Millisecond, duration: shardDuration,
 		kube: kubernetes.NewForConfigOrDie(config), rings: versioned.NewForConfigOrDie(config),
 		owners: map[int]string{}, moves: map[int]int{},
 	}
@@ -183,7 +185,9 @@ type shard struct {
 	w        *world
 	name     string
 	identity string
-	stuck    bool // does not give up what it is asked for
+	stuck    bool        // does not give up what it is asked for
+	rarely   atomic.Bool // looks at its Lease only when there is no more than a third of it left
+	duration time.Duration
 	cancel   context.CancelFunc
 	done     chan struct{}
 	deadline time.Time
@@ -195,7 +199,7 @@ type shard struct {
 // join starts a shard. It is stopped at the end of the test.
 func (w *world) join(name string) *shard {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &shard{w: w, name: name, identity: name + "_" + fmt.Sprint(time.Now().UnixNano()), cancel: cancel, done: make(chan struct{})}
+	s := &shard{w: w, name: name, duration: w.duration, identity: name + "_" + fmt.Sprint(time.Now().UnixNano()), cancel: cancel, done: make(chan struct{})}
 	go s.run(ctx)
 	w.t.Cleanup(s.crash)
 	return s
@@ -213,6 +217,7 @@ func (s *shard) leave() {
 	free, err := s.w.kube.CoordinationV1().Leases(s.w.namespace).Get(context.Background(), s.name, metav1.GetOptions{})
 	if err == nil && free.UID == s.lease.UID {
 		free.Spec.HolderIdentity = ptr.To("")
+		metav1.SetMetaDataAnnotation(&free.ObjectMeta, wire.AnnotationReleased, s.identity)
 		_, err = s.w.kube.CoordinationV1().Leases(s.w.namespace).Update(context.Background(), free, metav1.UpdateOptions{})
 	}
 	if err != nil {
@@ -234,7 +239,11 @@ func (s *shard) run(ctx context.Context) {
 		} else {
 			// The first renewal comes at once, at a time that can be told from that of the acquisition: the proof of life.
 			s.follow(ctx)
-			s.speak(ctx, time.Since(renewed) >= time.Second, &renewed)
+			if rarely := s.rarely.Load(); !rarely {
+				s.speak(ctx, time.Since(renewed) >= s.duration/3, &renewed)
+			} else if time.Since(renewed) >= s.duration*2/3 {
+				s.speak(ctx, true, &renewed)
+			}
 		}
 		if time.Now().After(s.deadline) {
 			s.work(ring.Slots{})
@@ -254,7 +263,7 @@ func (s *shard) acquire(ctx context.Context) {
 	client, now := s.w.kube.CoordinationV1().Leases(s.w.namespace), metav1.NowMicro()
 	old, err := client.Get(ctx, s.name, metav1.GetOptions{})
 	spec := coordinationv1.LeaseSpec{
-		HolderIdentity: &s.identity, LeaseDurationSeconds: ptr.To(int32(shardDuration / time.Second)), AcquireTime: &now, RenewTime: &now,
+		HolderIdentity: &s.identity, LeaseDurationSeconds: ptr.To(int32(s.duration / time.Second)), AcquireTime: &now, RenewTime: &now,
 	}
 	var lease *coordinationv1.Lease
 	sent := time.Now()
@@ -263,6 +272,7 @@ func (s *shard) acquire(ctx context.Context) {
 		return
 	case err == nil:
 		old.Spec = spec
+		delete(old.Annotations, wire.AnnotationReleased)
 		lease, err = client.Update(ctx, old, metav1.UpdateOptions{})
 	default:
 		lease, err = client.Create(ctx, &coordinationv1.Lease{
@@ -272,7 +282,7 @@ func (s *shard) acquire(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	s.lease, s.deadline = lease, sent.Add(shardDuration)
+	s.lease, s.deadline = lease, sent.Add(s.duration)
 	s.seat = ring.Seat{Name: s.name, Lease: string(lease.UID)}
 }
 
@@ -319,7 +329,7 @@ func (s *shard) speak(ctx context.Context, due bool, renewed *time.Time) {
 	live.Spec.RenewTime = &now
 	sent := time.Now()
 	if _, err := s.w.kube.CoordinationV1().Leases(s.w.namespace).Update(ctx, live, metav1.UpdateOptions{}); err == nil {
-		s.deadline, *renewed = sent.Add(shardDuration), sent
+		s.deadline, *renewed = sent.Add(s.duration), sent
 	}
 }
 

@@ -303,6 +303,70 @@ func TestFoundingDeletedLease(t *testing.T) {
 	})
 }
 
+// TestTamperedLease changes or deletes the Lease of a shard that is busy, in ways that could make others take its slots early.
+func TestTamperedLease(t *testing.T) {
+	change := func(f func(w *world, lease *coordinationv1.Lease)) func(w *world) {
+		return func(w *world) {
+			lease, err := w.kube.CoordinationV1().Leases(w.namespace).Get(w.t.Context(), "b", metav1.GetOptions{})
+			if err == nil {
+				f(w, lease)
+				_, err = w.kube.CoordinationV1().Leases(w.namespace).Update(w.t.Context(), lease, metav1.UpdateOptions{})
+			}
+			if err != nil {
+				w.t.Error(err)
+			}
+		}
+	}
+	empty := change(func(_ *world, lease *coordinationv1.Lease) { lease.Spec.HolderIdentity = nil })
+	remove := func(w *world) {
+		if err := w.kube.CoordinationV1().Leases(w.namespace).Delete(w.t.Context(), "b", metav1.DeleteOptions{}); err != nil {
+			w.t.Error(err)
+		}
+	}
+	others := map[string]int{"a": 1024}
+	for name, tc := range map[string]struct {
+		tamper func(w *world)
+		want   map[string]int
+	}{
+		"emptied": {empty, others},
+		"replaced by a free one of before": {change(func(_ *world, lease *coordinationv1.Lease) {
+			lease.Spec.HolderIdentity = nil
+			metav1.SetMetaDataAnnotation(&lease.ObjectMeta, wire.AnnotationReleased, "b_of_before")
+		}), others},
+		"emptied and deleted":                          {func(w *world) { empty(w); remove(w) }, others},
+		"emptied while a table is founded":             {func(w *world) { empty(w); w.putTable(nil) }, others},
+		"emptied and deleted while a table is founded": {func(w *world) { empty(w); remove(w); w.putTable(nil) }, others},
+		"shortened": {change(func(_ *world, lease *coordinationv1.Lease) { lease.Spec.LeaseDurationSeconds = ptr.To[int32](1) }), map[string]int{"a": 512, "b": 512}},
+		"deleted, and longer than the ring allows now": {func(w *world) {
+			object := w.object()
+			object.Spec.Shards.MaxLeaseDuration = &metav1.Duration{Duration: time.Second} // What the API server does not allow.
+			if _, err := w.rings.ShardingV1alpha1().ClusterRings().Update(w.t.Context(), object, metav1.UpdateOptions{}); err != nil {
+				w.t.Error(err)
+			}
+			w.duration = time.Second
+			w.join("c")
+			w.shares(10*time.Second, map[string]int{"b": 512, "c": 512})
+			remove(w)
+		}, map[string]int{"c": 1024}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.lead()
+				w.join("a")
+				b := w.join("b")
+				w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
+				b.stuck = true
+				time.Sleep(10 * time.Second) // A founding has nothing to wait for.
+				b.rarely.Store(true)
+				time.Sleep(2 * shardDuration)
+				tc.tamper(w)
+				time.Sleep(2 * shardDuration)
+				w.shares(10*time.Second, tc.want)
+			})
+		})
+	}
+}
+
 // TestSmallPages: a founding reads few Leases at once, because each can have megabytes in it.
 func TestSmallPages(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {

@@ -83,15 +83,16 @@ func (c *Controller) viewOf(r *snapshot.Ring, table ring.Table, shards []members
 	}
 	for _, shard := range shards {
 		l := shard.View()
+		l.Held = !c.cfg.Tracker.Released(shard.Lease)
 		// The table may be newer than the snapshot.
-		l.Member = l.Member || l.Held && hasRow(table, l.UID) && shard.Lease.Spec.RenewTime != nil
+		l.Member = l.Member || shard.Holder != "" && hasRow(table, l.UID) && shard.Lease.Spec.RenewTime != nil
 		add(l)
 	}
 	for _, i := range ignored {
-		add(membership.View(i.Lease))
+		add(c.cfg.Tracker.View(i.Lease))
 	}
 	for _, lease := range others {
-		add(membership.View(lease))
+		add(c.cfg.Tracker.View(lease))
 	}
 	for _, l := range missing {
 		add(l)
@@ -116,9 +117,9 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, tab
 		s.listing = nil
 		return time.Time{}, nil
 	}
-	now, wait := time.Now(), leases.Wait(r, c.cfg.Grace)
+	now := time.Now()
 	if s.listing == nil || s.listing.revision != table.Revision {
-		if until := c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(wait); now.Before(until) {
+		if until := c.cfg.Tracker.Clear(r, c.cfg.Grace); now.Before(until) {
 			v.until = until
 			return until, nil
 		}
@@ -141,9 +142,9 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, tab
 		s.listing = nil
 		return now.Add(listInterval), nil
 	}
-	until := s.listing.at.Add(wait)
+	until := s.listing.at.Add(leases.Wait(r.MaxLeaseDuration, c.cfg.Grace))
 	if r.ShardNamespace == "" || c.cfg.Tracker.Reached(s.listing.version) {
-		until = earliest(until, c.cfg.Tracker.Undisturbed(r.Object.Name, r.ShardNamespace).Add(wait))
+		until = earliest(until, c.cfg.Tracker.Clear(r, c.cfg.Grace))
 		v.until, wake = until, until
 	} else {
 		wake = earliest(until, now.Add(reachInterval))
