@@ -270,6 +270,26 @@ func TestLabelsAreCorrected(t *testing.T) {
 	f.waitLabel(secrets, f.ns, "child", slotOf(f.ns, "b"))
 }
 
+// TestGrandchildrenFollow: what a child controls gets the label of the new root when the child gets another controller.
+func TestGrandchildrenFollow(t *testing.T) {
+	f := newFixture(t)
+	a, b := f.configMap(f.ns, "a", nil), f.configMap(f.ns, "b", nil)
+	child := f.secret(f.ns, "child", a, configMapKind)
+	f.account("grandchild", child)
+	f.start(true)
+	f.waitLabel(configMaps, f.ns, "a", slotOf(f.ns, "a"))
+	f.waitLabel(accounts, f.ns, "grandchild", slotOf(f.ns, "a"))
+	for _, owner := range []*corev1.ConfigMap{b, a} { // The audit that births ask for comes once.
+		child.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(owner, configMapKind)}
+		child.Labels = map[string]string{f.label: "7"}
+		child.ResourceVersion = ""
+		updated, err := f.kube.CoreV1().Secrets(f.ns).Update(t.Context(), child, metav1.UpdateOptions{})
+		must(f, updated, err)
+		f.waitLabel(secrets, f.ns, "child", slotOf(f.ns, owner.Name))
+		f.waitLabel(accounts, f.ns, "grandchild", slotOf(f.ns, owner.Name))
+	}
+}
+
 // TestNamespaceLeaves (case 16): labels go with the namespace, within seconds, and come back with it.
 func TestNamespaceLeaves(t *testing.T) {
 	f := newFixture(t)

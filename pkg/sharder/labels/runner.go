@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/lru"
 
@@ -20,7 +21,7 @@ import (
 )
 
 const (
-	// rememberedOwners is how many labels of controlled objects are remembered for grandchildren.
+	// rememberedOwners is how many controlled objects are remembered for grandchildren.
 	rememberedOwners = 8192
 	// maxDepth is how many generations are followed from an object to its root.
 	maxDepth = 8
@@ -40,7 +41,7 @@ type runner struct {
 	menders map[resources.Resource]*mender
 	watches []*changes
 	audits  *schedule
-	owners  *lru.Cache            // labels of controlled objects by UID
+	owners  *lru.Cache            // controlled objects by UID, as snapshot.Object
 	first   time.Time             // begin of the first audit
 	audited atomic.Bool           // all labels were looked at, and written as far as that is possible
 	unread  atomic.Pointer[error] // what the last audit could not read
@@ -171,48 +172,63 @@ func (r *runner) wants(ctx context.Context, resource resources.Resource, o *meta
 	if o == nil {
 		return wanted{keep: true, known: true}, nil
 	}
-	answer, value, err := r.answer(ctx, resource, o, 0)
+	object := snapshot.Object{
+		Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name, Controller: metav1.GetControllerOf(o),
+	}
+	if !r.ring.IsMain(object.Resource) {
+		r.remember(o.UID, object)
+	}
+	answer, err := r.answer(ctx, object, 0)
 	if err != nil || answer.Kind == snapshot.Unknown {
 		return wanted{}, err
 	}
-	if answer.Kind != snapshot.Inside && answer.Kind != snapshot.Outside {
+	value, decided := answer.Label()
+	if !decided {
 		return wanted{keep: true, known: true}, nil
 	}
 	return wanted{value: value, known: true, keep: o.Labels[r.label] == value}, nil
 }
 
+// remember keeps a controlled object for those that it controls. When it has another controller than
+// before, they have another root now, and no watch tells of them: an audit looks at them soon.
+func (r *runner) remember(uid types.UID, is snapshot.Object) {
+	was, known := r.owners.Get(uid)
+	r.owners.Add(uid, is)
+	if known && controllerOf(was.(snapshot.Object)) != controllerOf(is) {
+		r.audits.request(is.Namespace, missedDelay)
+	}
+}
+
+func controllerOf(o snapshot.Object) types.UID {
+	if o.Controller == nil {
+		return ""
+	}
+	return o.Controller.UID
+}
+
 // answer returns what the rule says about the root of an object.
-func (r *runner) answer(ctx context.Context, resource resources.Resource, o *metav1.PartialObjectMetadata, depth int) (snapshot.Answer, string, error) {
-	answer := r.ring.Of(snapshot.Object{
-		Resource: resource.GroupResource(), Namespace: o.Namespace, Name: o.Name, Controller: metav1.GetControllerOfNoCopy(o),
-	})
-	if answer.Kind == snapshot.Grandchild {
-		if depth == maxDepth {
-			return snapshot.Answer{}, "", errDepth
-		}
-		of := answer.Owner
-		if known, ok := r.owners.Get(of.UID); ok {
-			answer = known.(snapshot.Answer)
-		} else {
-			owner, err := object{resource: of.Resource, namespace: of.Namespace, name: of.Name, uid: of.UID}.read(ctx, r.cfg.Metadata)
-			if err != nil {
-				return snapshot.Answer{}, "", fmt.Errorf("read the owner: %w", err)
-			}
-			if owner == nil {
-				return snapshot.Answer{Kind: snapshot.Foreign}, "", nil
-			}
-			if answer, _, err = r.answer(ctx, of.Resource, owner, depth+1); err != nil {
-				return snapshot.Answer{}, "", err
-			}
-		}
+func (r *runner) answer(ctx context.Context, o snapshot.Object, depth int) (snapshot.Answer, error) {
+	answer := r.ring.Of(o)
+	if answer.Kind != snapshot.Grandchild {
+		return answer, nil
 	}
-	value, decided := answer.Label()
-	if !r.ring.IsMain(resource.GroupResource()) {
-		if decided {
-			r.owners.Add(o.UID, answer)
-		} else {
-			r.owners.Remove(o.UID)
-		}
+	if depth == maxDepth {
+		return snapshot.Answer{}, errDepth
 	}
-	return answer, value, nil
+	of := answer.Owner
+	if known, ok := r.owners.Get(of.UID); ok {
+		return r.answer(ctx, known.(snapshot.Object), depth+1)
+	}
+	owner, err := object{resource: of.Resource, namespace: of.Namespace, name: of.Name, uid: of.UID}.read(ctx, r.cfg.Metadata)
+	if err != nil {
+		return snapshot.Answer{}, fmt.Errorf("read the owner: %w", err)
+	}
+	if owner == nil {
+		return snapshot.Answer{Kind: snapshot.Foreign}, nil
+	}
+	is := snapshot.Object{
+		Resource: of.Resource.GroupResource(), Namespace: owner.Namespace, Name: owner.Name, Controller: metav1.GetControllerOf(owner),
+	}
+	r.remember(of.UID, is)
+	return r.answer(ctx, is, depth+1)
 }
