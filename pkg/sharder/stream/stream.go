@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// PageSize is the number of objects in a page.
-	PageSize = 500
+	// pageSize is the number of objects in a page. Each may have annotations of 256 KiB, and all are
+	// in memory together, more than once while they are decoded.
+	pageSize = 20
 	// patience is how long the API server may send nothing before the stream is taken for one that never ends: a server
 	// that does not know sendInitialEvents may ignore it.
 	patience = 30 * time.Second
@@ -47,7 +48,7 @@ func Each(ctx context.Context, client metadata.ResourceInterface, do Do) error {
 // longer knows where it was, an error is returned for which apierrors.IsResourceExpired is true.
 func paged(ctx context.Context, client metadata.ResourceInterface, do Do) error {
 	// Without resourceVersion the list is as new as the call, and with a resourceVersion of 0 the limit would not count.
-	opts := metav1.ListOptions{Limit: PageSize}
+	opts := metav1.ListOptions{Limit: pageSize}
 	for {
 		list, err := client.List(ctx, opts)
 		if err != nil {

@@ -50,7 +50,7 @@ func manyObjects(t *testing.T, n int) (namespace string) {
 
 func TestEveryObjectIsSeen(t *testing.T) {
 	testenv.Require(t, cluster)
-	const n = 2*PageSize + 100
+	const n = 1100
 	client := metadata.NewForConfigOrDie(cluster.Config()).Resource(configMaps).Namespace(manyObjects(t, n))
 	tests := map[string]func(context.Context, Do) error{
 		"streamed": func(ctx context.Context, do Do) error { return streamed(ctx, client, do) },
@@ -134,6 +134,32 @@ func TestMemoryIsFlat(t *testing.T) {
 	if grown := int64(read()) - int64(before); grown > 1<<20 {
 		t.Errorf("reading %d objects took %d KiB, want less than one MiB", n, grown>>10)
 	}
+}
+
+// TestPagesAreSmall (G6): 200 objects of 256 KiB would be 50 MiB on the wire and more in memory.
+func TestPagesAreSmall(t *testing.T) {
+	pages := &pages{}
+	if err := Each(t.Context(), pages, func(context.Context, *metav1.PartialObjectMetadata) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if pages.limit < 1 || pages.limit > 32 {
+		t.Errorf("a page has up to %d objects", pages.limit)
+	}
+}
+
+// pages is a client of a server that does not stream and has no objects.
+type pages struct {
+	metadata.ResourceInterface
+	limit int64
+}
+
+func (p *pages) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	return nil, apierrors.NewBadRequest("unknown field")
+}
+
+func (p *pages) List(_ context.Context, opts metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	p.limit = opts.Limit
+	return &metav1.PartialObjectMetadataList{}, nil
 }
 
 // faulty is a client whose watches fail or break.
