@@ -96,7 +96,7 @@ type Shards struct {
 
 // Labels is about the labels of objects.
 type Labels struct {
-	// AuditInterval is the time between two audits of a ring. Each is delayed by up to a tenth at random.
+	// AuditInterval is the time between two audits of a ring, unless something asks for one earlier.
 	AuditInterval metav1.Duration `json:"auditInterval"`
 	// ConcurrentWrites is how many labels may be written at once, for each resource of a ring.
 	ConcurrentWrites int `json:"concurrentWrites"`

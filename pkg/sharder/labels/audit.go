@@ -83,7 +83,9 @@ func (r *runner) audit(ctx context.Context, namespace string) {
 		logger.Info("Resource could not be audited, trying again", "resource", resource.GroupResource(), "namespace", namespace, "err", err)
 	}
 	err := errors.Join(errs...)
-	r.unread.Store(&err)
+	if namespace == "" || err != nil { // An audit of one namespace does not read all that the last one could not.
+		r.unread.Store(&err)
+	}
 	if namespace == "" {
 		r.cfg.Metrics.auditSeconds.WithLabelValues(r.name).Set(time.Since(began).Seconds())
 		logger.V(2).Info("Audited all labels", "took", time.Since(began))

@@ -128,10 +128,7 @@ func (c *Controller) keep(rings map[string]*snapshot.Ring) {
 	}
 	for name, r := range ending {
 		<-r.done
-		if rings[name] == nil && c.cfg.Lead {
-			c.cfg.Metrics.stuck.DeleteLabelValues(name)
-			c.cfg.Metrics.auditSeconds.DeleteLabelValues(name)
-		}
+		c.cfg.Metrics.end(r, c.cfg.Lead && rings[name] == nil, c.cfg.Rings.List()[name] == nil)
 	}
 }
 

@@ -39,6 +39,24 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	}
 }
 
+// end removes what a runner that has ended showed about itself, and, if so, what only the leader shows
+// of its ring, and all that is left of a ring that is gone: an alert about what nobody does any more
+// would not end.
+func (m *Metrics) end(r *runner, led, gone bool) {
+	for _, w := range r.watches {
+		m.watchUp.DeleteLabelValues(r.name, w.resource.GroupResource().String(), w.purpose)
+	}
+	if led {
+		m.stuck.DeleteLabelValues(r.name)
+		m.auditSeconds.DeleteLabelValues(r.name)
+		m.auditObjects.DeleteLabelValues(r.name)
+	}
+	if gone {
+		m.written.DeletePartialMatch(prometheus.Labels{"ring": r.name})
+		m.refused.DeletePartialMatch(prometheus.Labels{"ring": r.name})
+	}
+}
+
 // begin shows the counters of a ring as 0: Prometheus sees no increase in what was not there before.
 func (m *Metrics) begin(ring string) {
 	for _, reason := range []string{reasonBirth, reasonChild, reasonChanged, reasonAudit, reasonLeft} {

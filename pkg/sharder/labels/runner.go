@@ -96,8 +96,9 @@ func (r *runner) watch(resource resources.Resource, selector labels.Selector, pu
 	seen func(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata)) {
 	r.watches = append(r.watches, &changes{
 		client: r.cfg.Metadata.Resource(resource.GVR), resource: resource, selector: selector, begun: make(chan struct{}),
-		up:     r.cfg.Metrics.watchUp.WithLabelValues(r.name, resource.GroupResource().String(), purpose),
-		missed: func() { r.audits.request("", missedDelay) },
+		up:      r.cfg.Metrics.watchUp.WithLabelValues(r.name, resource.GroupResource().String(), purpose),
+		purpose: purpose,
+		missed:  func() { r.audits.request("", missedDelay) },
 		seen: func(ctx context.Context, event watch.EventType, o *metav1.PartialObjectMetadata) {
 			seen(ctx, resource, event, o)
 		},

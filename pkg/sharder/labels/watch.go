@@ -32,8 +32,9 @@ type changes struct {
 	// seen is called with each event that has an object. It may wait: the API server is then read more slowly.
 	seen func(ctx context.Context, event watch.EventType, o *metav1.PartialObjectMetadata)
 	// missed is called when events may have been missed.
-	missed func()
-	up     prometheus.Gauge
+	missed  func()
+	up      prometheus.Gauge
+	purpose string // as in the metric up
 
 	begun   chan struct{} // closed once there is a resourceVersion
 	once    sync.Once
