@@ -46,7 +46,7 @@ type read struct {
 }
 
 func newFeed(s *source) *feed {
-	return &feed{source: s, out: make(chan watch.Event, 100), state: state{known: map[string]entry{}}}
+	return &feed{source: s, out: make(chan watch.Event), state: state{known: map[string]entry{}}}
 }
 
 // ResultChan returns what the feed shows.
