@@ -153,7 +153,9 @@ func (k *keeper) settle(ctx context.Context) {
 	if k.read && (k.toldMain || missing.Empty()) {
 		k.tellMain(gained)
 	}
+	// What was given up since the last look is lost first, even if it is the shard's own again: others may have worked there.
 	if k.read {
+		k.tellControlled(gained.Union(missing.Intersect(k.missing)))
 		k.tellControlled(gained.Union(missing))
 	}
 	if missing == k.missing {

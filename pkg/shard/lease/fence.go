@@ -20,8 +20,8 @@ const (
 )
 
 // Fence returns a round tripper that lets requests pass that cannot change anything, and others only while the Lease is
-// valid. A request that is refused, or under way when the Lease is lost, fails with an error that wraps ErrNotHeld.
-// client-go does not repeat such a request.
+// valid. A request that is refused, or under way when the Lease is lost, fails with an error that wraps ErrNotHeld, unless
+// its own context ends first. client-go does not repeat such a request.
 //
 // Requests that may change something are sent with the timeout that the Lease has left, at most MaxRequestTimeout, for the
 // API server to enforce. A shorter one that a request has stays. When the caller gives up on such a request after it was sent,
