@@ -179,6 +179,8 @@ func (c *Controller) cleanUp(ctx context.Context, name string) error {
 	if have == nil || have.Labels[wire.LabelRing] != name {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	err := c.cfg.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, have.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion},
 	})

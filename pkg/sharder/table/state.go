@@ -113,6 +113,14 @@ func (s *state) read(ctx context.Context, object *v1alpha1.ClusterRing) {
 	}
 }
 
+// unanswered notes a table that may have been stored. Retries of one, which a refusal makes endless, are noted once.
+func (s *state) unanswered(table *v1alpha1.Table) {
+	s.unsure = true
+	if n := len(s.sent); n == 0 || !same(s.sent[n-1], table) {
+		s.sent = append(s.sent, table)
+	}
+}
+
 // wrote takes over what the API server answered to a write.
 func (s *state) wrote(object *v1alpha1.ClusterRing) {
 	s.object, s.trusted, s.sent, s.lost, s.unsure = object, object.Status.Table, nil, false, false

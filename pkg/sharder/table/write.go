@@ -43,8 +43,7 @@ func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, obje
 			c.cfg.Metrics.write(object.Name, err)
 		}
 		if err != nil {
-			s.unsure = true
-			s.sent = append(s.sent, status.Table)
+			s.unanswered(status.Table)
 			return fmt.Errorf("write status of ring %q: %w", object.Name, err)
 		}
 		if changed && !same(written.Status.Table, status.Table) {
