@@ -47,8 +47,8 @@ var codeMutants = map[string]struct {
 	},
 	"the sharder trusts the times that others wrote": {
 		file:      "pkg/sharder/leases/tracker.go",
-		old:       "t.seen[key] = observation{renewal: renewal, since: now, proved: proved}",
-		new:       "t.seen[key] = observation{renewal: renewal, since: lease.Spec.RenewTime.Time, proved: proved}",
+		old:       "next := observation{renewal: renewal, since: now,",
+		new:       "next := observation{renewal: renewal, since: lease.Spec.RenewTime.Time,",
 		guarantee: "G1", first: 1, within: 60, plan: "mixed",
 	},
 }
