@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,7 @@ type server struct {
 	ring    *runner
 	mu      sync.Mutex
 	labels  map[string]string // by name
-	patches int
+	patches atomic.Int64
 	// got and patched are called when a request was carried out and its answer is still on its way.
 	got, patched func(name string)
 	// refuses reports whether a write to the object is refused.
@@ -71,9 +72,7 @@ func (s *server) Patch(_ context.Context, name string, _ types.PatchType, patch 
 	if err := json.Unmarshal(patch, &p); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.patches++
-	s.mu.Unlock()
+	s.patches.Add(1)
 	if s.refuses(name) {
 		return nil, apierrors.NewForbidden(configMaps.GroupResource(), name, errRefused)
 	}
@@ -195,8 +194,8 @@ func TestRefusingNamespace(t *testing.T) {
 	for name, n := range map[string]int{"some": 30, "many": 5000} {
 		t.Run(name, func(t *testing.T) {
 			withServer(t, func(t *testing.T, s *server) {
-				healed := false
-				s.refuses = func(name string) bool { return strings.HasPrefix(name, "refused") && !healed }
+				var healed atomic.Bool
+				s.refuses = func(name string) bool { return strings.HasPrefix(name, "refused") && !healed.Load() }
 				for i := range n {
 					s.set(fmt.Sprint("refused-", i), "7")
 				}
@@ -208,8 +207,8 @@ func TestRefusingNamespace(t *testing.T) {
 					s.mender().settle(t.Context(), settleTimeout)
 				}
 				audit()
-				if most := min(8*n, 2*leaveAfter); s.patches > most {
-					t.Errorf("%d requests by the first audit, want at most %d", s.patches, most)
+				if made, most := int(s.patches.Load()), min(8*n, 2*leaveAfter); made > most {
+					t.Errorf("%d requests by the first audit, want at most %d", made, most)
 				}
 				if told, _ := s.mender().stuck(); told < n*9/10 || told > n*11/10 {
 					t.Errorf("it is told of %d objects, want about %d", told, n)
@@ -221,15 +220,15 @@ func TestRefusingNamespace(t *testing.T) {
 				if took := time.Since(began); took > time.Second || s.wrong() > n {
 					t.Errorf("an object that is not refused has its label after %s: %v", took, s.wrong() == n)
 				}
-				before := s.patches
+				before := s.patches.Load()
 				for range 12 {
 					time.Sleep(5 * time.Minute)
 					audit()
 				}
-				if made := s.patches - before; made > 30*60 {
+				if made := s.patches.Load() - before; made > 30*60 {
 					t.Errorf("%d requests in an hour", made)
 				}
-				healed = true
+				healed.Store(true)
 				for range 5 {
 					time.Sleep(time.Minute)
 					audit()

@@ -185,7 +185,7 @@ type shard struct {
 	w        *world
 	name     string
 	identity string
-	stuck    bool        // does not give up what it is asked for
+	stuck    atomic.Bool // does not give up what it is asked for
 	rarely   atomic.Bool // looks at its Lease only when there is no more than a third of it left
 	duration time.Duration
 	cancel   context.CancelFunc
@@ -298,7 +298,7 @@ func (s *shard) follow(ctx context.Context) {
 	}
 	s.seat = s.seat.See(string(object.UID), t)
 	own := s.seat.Own()
-	if s.stuck {
+	if s.stuck.Load() {
 		own = own.Union(s.has)
 	}
 	if time.Now().Before(s.deadline) {

@@ -64,7 +64,7 @@ func TestFoundingDeletedLease(t *testing.T) {
 		w.join("a")
 		b := w.join("b")
 		w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
-		b.stuck = true
+		b.stuck.Store(true)
 		time.Sleep(10 * time.Second)
 		server.SetLag(1, coordinationv1.Resource("leases"), lag)
 		time.Sleep(2 * lag)
@@ -133,7 +133,7 @@ func TestTamperedLease(t *testing.T) {
 				w.join("a")
 				b := w.join("b")
 				w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
-				b.stuck = true
+				b.stuck.Store(true)
 				time.Sleep(10 * time.Second) // A founding has nothing to wait for.
 				b.rarely.Store(true)
 				time.Sleep(2 * shardDuration)

@@ -245,7 +245,7 @@ func TestReleaseHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.lead()
 		a := w.join("a")
-		a.stuck = true
+		a.stuck.Store(true)
 		w.shares(6*time.Second, map[string]int{"a": 1024})
 		w.join("b")
 		w.eventually(75*time.Second, func() error {
