@@ -41,7 +41,10 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	births := w.create("early", 30, 4)
 	start := w.stopAPIServer()
 	s := w.startSharder(shortLease...)
-	shard := w.startShard("a")
+	w.keepShard("a") // It ends when its first reads are not answered in time, and is started again.
+	w.mu.Lock()
+	shard := w.shards[0]
+	w.mu.Unlock()
 
 	testenv.Poll(t, 20*time.Second, func(context.Context) error {
 		return errors.Join(says(s.Process, "Waiting for the API server"), says(shard.Process, "Lease not acquired, trying again"))

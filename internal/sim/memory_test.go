@@ -12,7 +12,8 @@ func TestMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("has many objects")
 	}
-	const padding, few, many = 4 << 10, 40, 400
+	// The cache of owners is bounded, and grows until it is full: some hundred bytes for each of these objects.
+	const padding, few, many = 8 << 10, 40, 400
 	for name, tc := range map[string]struct {
 		mutant Mutant
 		grows  bool

@@ -34,6 +34,7 @@ type step struct {
 	body  string
 	save  string // name
 	until int    // ask again until the answer has this code
+	loses string // ask again while this is in the answer
 	watch string // name: the request begins a watch
 	// of and events: wait for so many events of the watch. Bookmarks do not count, but for the one after the initial events.
 	of     string
@@ -186,7 +187,7 @@ func (r *runner) answer(s step) (int, map[string]any) {
 		if err := json.Unmarshal(data, &object); err != nil {
 			object["text"] = "not JSON"
 		}
-		if s.until != 0 && resp.StatusCode != s.until {
+		if s.until != 0 && resp.StatusCode != s.until || s.loses != "" && strings.Contains(string(data), s.loses) {
 			select {
 			case <-time.After(50 * time.Millisecond):
 				continue

@@ -211,7 +211,7 @@ var scripts = map[string][]step{
 		{do: "DELETE " + configMaps + "/owner"},
 		{do: "GET " + leases + "/child", until: 404},
 		{do: "GET " + leases + "/orphan", until: 404},
-		{do: "GET " + leases + "/shared"},
+		{do: "GET " + leases + "/shared", loses: `"owner"`},
 	},
 	"webhook": {
 		{do: "POST " + configMaps, body: `{"metadata":{"name":"a","labels":{"hook":"x"}}}`, save: "a"},
