@@ -172,10 +172,10 @@ func (m *Managed) read(ctx context.Context) (secret *corev1.Secret, s state, res
 		if s, err = parseState(secret.Data); err == nil {
 			return secret, s, false, nil
 		}
-		klog.FromContext(ctx).Error(err, "The Secret does not hold what the sharder wrote, its certificates are made anew", "secret", m.ref())
+		klog.FromContext(ctx).Error(err, "The Secret does not hold what the sharder wrote, it gets new certificates", "secret", m.ref())
 		if m.cfg.Recorder != nil {
 			m.cfg.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "InvalidCertificates", "Renew",
-				"The Secret does not hold what the sharder wrote (%v): its certificates are made anew", err)
+				"The Secret does not hold what the sharder wrote (%v): it gets new certificates", err)
 		}
 	}
 	// Deleting the Secret is how a person asks for a new CA. The old one stays trusted in the meantime.
