@@ -80,16 +80,17 @@ func TestLeaderHangsWhileSlotsMove(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.startSharder(shortLease...), w.startSharder(shortLease...)
 	w.waitReady(first, second)
-	for _, name := range []string{"a", "b"} {
-		w.startShard(name, "--work=1s")
-	}
+	hanging := w.startShard("a")
+	w.startShard("b")
 	w.waitForAdmission()
 	w.settle("a", "b")
 	w.create("prepared", 300, 8)
 	leader := w.leader(first, second)
 	other := w.others(leader)[0]
 
+	// One of the shards that have to release hangs, until the leader does.
 	w.startShard("c")
+	resume := w.hang(hanging.Process)
 	w.waitMoving("c")
 	if err := leader.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -99,6 +100,7 @@ func TestLeaderHangsWhileSlotsMove(t *testing.T) {
 	if n == 0 {
 		t.Error("everything had moved before the leader hung, so this shows nothing")
 	}
+	resume()
 	w.leader(other)
 	w.settle("a", "b", "c")
 

@@ -27,21 +27,21 @@ func (w *world) waitMoving(shard string) {
 }
 
 // TestTermWhileSlotsMove: the leader gets a SIGTERM in the middle of a rebalancing, ends with status 0 within two seconds,
-// and its successor goes on.
+// and its successor goes on. It stays in the middle: one of the shards that have to release hangs until the leader has ended.
 func TestTermWhileSlotsMove(t *testing.T) {
 	const limit = 2 * time.Second
 	w := newWorld(t)
 	first, second := w.startSharder(), w.startSharder() // with Leases that last for 15 seconds
 	w.waitReady(first, second)
-	for _, name := range []string{"a", "b"} {
-		w.startShard(name, "--work=1s")
-	}
+	hanging := w.startShard("a")
+	w.startShard("b")
 	w.waitForAdmission()
 	w.settle("a", "b")
 	w.create("prepared", 300, 8)
 	leader := w.leader(first, second)
 
 	w.startShard("c")
+	resume := w.hang(hanging.Process)
 	w.waitMoving("c")
 	began := time.Now()
 	if err := leader.Signal(syscall.SIGTERM); err != nil {
@@ -62,6 +62,7 @@ func TestTermWhileSlotsMove(t *testing.T) {
 	if n == 0 {
 		t.Error("everything had moved before the leader ended, so this shows nothing")
 	}
+	resume()
 	w.leader(w.others(leader)...)
 	w.settle("a", "b", "c")
 	w.workedOn(time.Time{})
