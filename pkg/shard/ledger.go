@@ -244,13 +244,6 @@ func (l *ledger) end() {
 	}
 }
 
-// isOpen reports whether work may begin in the slot.
-func (l *ledger) isOpen(slot int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open.Has(slot)
-}
-
 // strange reports whether the slot was never open, although others were.
 func (l *ledger) strange(slot int) bool {
 	l.mu.Lock()

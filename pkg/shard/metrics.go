@@ -41,7 +41,7 @@ func (m *metrics) register(r prometheus.Registerer, ringName string, l *ledger) 
 	errs := []error{r.Register(m.gains), r.Register(m.gain), r.Register(m.release), r.Register(m.misplacedObject)}
 	for state, count := range map[string]func() ring.Slots{
 		"open":      func() ring.Slots { return l.open },
-		"busy":      func() ring.Slots { return l.busy() },
+		"busy":      func() ring.Slots { return l.work.set.Union(l.requests.set) },
 		"releasing": func() ring.Slots { return l.gained.Minus(l.seat.Own()) },
 		"gaining":   func() ring.Slots { return l.seat.Own().Minus(l.open) },
 	} {

@@ -121,12 +121,6 @@ func (r *Resource) refused(ctx context.Context, slot int, obj metav1.Object) {
 	})
 }
 
-// Synced reports whether work on the object may begin: its slot is the shard's, and the objects that it controls are in the
-// informers.
-func (r *Resource) Synced(namespace, name string) bool {
-	return r.shard.ledger.isOpen(r.Slot(namespace, name))
-}
-
 // Slot returns the slot of an object of a main resource.
 func (r *Resource) Slot(namespace, name string) int { return ring.Slot(r.key(namespace, name)) }
 

@@ -104,7 +104,12 @@ func (s *Shard) LabelChild(child, owner metav1.Object) {
 func (s *Shard) Valid() bool { return s.standalone || s.lease.Valid() }
 
 // Deadline returns when the Lease runs out unless it is renewed before. It is zero if the Lease was never held.
-func (s *Shard) Deadline() time.Time { return s.lease.Deadline() }
+func (s *Shard) Deadline() time.Time {
+	if s.standalone {
+		return time.Now().Add(s.leaseDuration())
+	}
+	return s.lease.Deadline()
+}
 
 // annotations returns what the Lease is to show.
 func (s *Shard) annotations() map[string]string {

@@ -37,8 +37,8 @@ func TestJoin(t *testing.T) {
 		}, nil)
 		w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
 		w.eventually("synced", func() bool { return c.count(c.synced, "x") == 1 })
-		if !c.mains.Synced(w.namespace, "x") || c.count(c.refused, "x") > 0 {
-			w.Errorf("synced %v, refused %d times", c.mains.Synced(w.namespace, "x"), c.count(c.refused, "x"))
+		if !c.open("x") || c.count(c.refused, "x") > 0 {
+			w.Errorf("synced %v, refused %d times", c.open("x"), c.count(c.refused, "x"))
 		}
 		secret, err := w.client.CoreV1().Secrets(w.namespace).Get(w.Context(), "x-1", metav1.GetOptions{})
 		if err != nil {
@@ -78,8 +78,8 @@ func TestRelease(t *testing.T) {
 		leaving := ring.SlotsOf(x, y)
 		revision := w.table(ring.Row{Name: "a", Slots: ring.AllSlots(), Releasing: leaving, Since: w.revision + 1})
 		w.eventually("word about y", func() bool { return w.holds("a").Revision == revision && !w.holds("a").Slots.Has(y) })
-		if !w.holds("a").Slots.Has(x) || c.mains.Synced(w.namespace, "x") {
-			w.Fatalf("holds %v of the busy slot, open %v", w.holds("a").Slots.Has(x), c.mains.Synced(w.namespace, "x"))
+		if !w.holds("a").Slots.Has(x) || c.open("x") {
+			w.Fatalf("holds %v of the busy slot, open %v", w.holds("a").Slots.Has(x), c.open("x"))
 		}
 		w.never("the word was given while work is under way", 10*time.Minute, func() bool { return !w.holds("a").Slots.Has(x) })
 		if got := c.stored(c.informer); !strings.Contains(got, "x") {
@@ -118,12 +118,12 @@ func TestSlotComesBack(t *testing.T) {
 				w.eventually("begun", func() bool { return c.count(c.synced, "x") == 1 })
 				slot := ring.SlotsOf(w.slot("x"))
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots(), Releasing: slot, Since: w.revision + 1})
-				w.eventually("closed", func() bool { return !c.mains.Synced(w.namespace, "x") })
+				w.eventually("closed", func() bool { return !c.open("x") })
 				if given {
 					w.eventually("word", func() bool { return w.holds("a").Revision == w.revision })
 				}
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots(), Since: w.revision})
-				w.eventually("open again", func() bool { return c.mains.Synced(w.namespace, "x") })
+				w.eventually("open again", func() bool { return c.open("x") })
 				close(hold)
 				want := 1
 				if given {
@@ -177,7 +177,7 @@ func TestUnansweredRequest(t *testing.T) {
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
 				at := <-sent
 				both := ring.SlotsOf(w.slot("x"), w.slot("y"))
-				w.eventually("open", func() bool { return c.mains.Synced(w.namespace, "y") && c.count(c.synced, "y") == 1 })
+				w.eventually("open", func() bool { return c.open("y") && c.count(c.synced, "y") == 1 })
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots(), Releasing: both, Since: w.revision + 1})
 				w.eventually("answer", func() bool { return w.holds("a").Revision == w.revision })
 				if got := w.holds("a").Slots.Has(w.slot("y")); got == inside {
@@ -240,7 +240,7 @@ func TestFounding(t *testing.T) {
 		w.eventually("answer", func() bool { return w.holds("a") == ring.Holds{Revision: revision, Slots: half} })
 		works("with the founding table of the new ring " + string(uid))
 		w.table()
-		w.eventually("lost", func() bool { return !c.mains.Synced(w.namespace, "x") })
+		w.eventually("lost", func() bool { return !c.open("x") })
 		if got := c.count(c.synced, "x"); got != 1 {
 			w.Errorf("synced %d times", got)
 		}

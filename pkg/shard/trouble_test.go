@@ -71,7 +71,7 @@ func TestCutOff(t *testing.T) {
 				c := w.controller("a")
 				c.run().joined()
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
-				w.eventually("open", func() bool { return c.mains.Synced(w.namespace, "x") })
+				w.eventually("open", func() bool { return c.open("x") })
 				c.faults.set(func(req *http.Request) error {
 					if strings.Contains(req.URL.Path, tc.path) {
 						return tc.fault
@@ -118,7 +118,7 @@ func TestRingWatchHangs(t *testing.T) {
 				}).run().joined()
 				w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
 				begin := time.Now()
-				for !c.mains.Synced(w.namespace, "x") && time.Since(begin) < 10*time.Minute {
+				for !c.open("x") && time.Since(begin) < 10*time.Minute {
 					time.Sleep(time.Second)
 				}
 				if took := time.Since(begin); took > 2*ringWatchTimeout+2*ringTimeout {

@@ -421,7 +421,14 @@ func (c *controller) wait() error {
 	}
 }
 
-// stores returns the names of the objects that an informer has.
+// open reports whether work on an object may begin.
+func (c *controller) open(name string) bool {
+	c.shard.ledger.mu.Lock()
+	defer c.shard.ledger.mu.Unlock()
+	return c.shard.ledger.open.Has(c.slot(name))
+}
+
+// stored returns the names of the objects that an informer has.
 func (c *controller) stored(i cache.SharedIndexInformer) string {
 	var names []string
 	for _, key := range i.GetStore().ListKeys() {

@@ -48,6 +48,9 @@ func TestShard(t *testing.T) {
 			t.Errorf("%s: ours %v", obj.GetName(), ours)
 		}
 	}
+	if !s.Valid() || time.Until(s.Deadline()) <= 0 {
+		t.Errorf("valid %v, deadline %s", s.Valid(), s.Deadline())
+	}
 	check(configMaps, obj, true)
 	check(secrets, child, true)
 	s.Disown(configMaps, "default", "x")
