@@ -30,10 +30,13 @@ import (
 
 // observer watches the ConfigMaps of a namespace, and the tables of all rings.
 type observer struct {
+	t       *testing.T
+	rings   versioned.Interface
 	objects cache.GenericLister
 
 	mu       sync.Mutex
 	labelled map[objectOfRing]time.Time // when an object was first seen with the label of its slot
+	seen     map[string]uint64          // the last version of each ring
 	tables   map[string][]table         // of each ring, in order, without those that only found
 	moves    map[string]int             // how many slots of a ring went from one shard to another
 	writes   []write
@@ -47,10 +50,11 @@ type objectOfRing struct {
 
 // table is who has which slot, from a version of the storage on.
 type table struct {
-	version uint64
-	ring    types.UID
-	owners  [ring.Count]string
-	asked   ring.Slots
+	version  uint64
+	revision int64
+	ring     types.UID
+	owners   [ring.Count]string
+	asked    ring.Slots
 }
 
 // write is a write of a shard to an object, which made that version of the storage.
@@ -72,7 +76,9 @@ func newObserver(t *testing.T, cluster *testenv.Cluster, namespace string) *obse
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &observer{labelled: map[objectOfRing]time.Time{}, tables: map[string][]table{}, moves: map[string]int{}}
+	o := &observer{
+		t: t, rings: rings, labelled: map[objectOfRing]time.Time{}, seen: map[string]uint64{}, tables: map[string][]table{}, moves: map[string]int{},
+	}
 
 	factory := metadatainformer.NewFilteredSharedInformerFactory(client, 0, namespace, nil)
 	objects := factory.ForResource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"})
@@ -127,20 +133,14 @@ func (o *observer) see(before, after *metav1.PartialObjectMetadata) {
 }
 
 func (o *observer) seeTable(object *v1alpha1.ClusterRing) {
-	read, err := wire.ReadTable(object.Status.Table)
-	if err != nil || read == nil || read.Founding || read.Ring != string(object.UID) {
-		return
-	}
-	t := table{version: versionOf(object), ring: object.UID}
-	for _, row := range read.Rows {
-		t.asked = t.asked.Union(row.Releasing)
-		for slot := range row.Slots.All() {
-			t.owners[slot] = row.Name
-		}
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.seen[object.Name] = versionOf(object)
+	t, ok := tableOf(object)
 	all := o.tables[object.Name]
+	if !ok || len(all) > 0 && all[len(all)-1].ring == t.ring && all[len(all)-1].revision == t.revision {
+		return
+	}
 	if len(all) > 0 {
 		for slot, was := range all[len(all)-1].owners {
 			if is := t.owners[slot]; was != "" && is != "" && is != was {
@@ -151,23 +151,91 @@ func (o *observer) seeTable(object *v1alpha1.ClusterRing) {
 	o.tables[object.Name] = append(all, t)
 }
 
+// tableOf returns the table of a ring, if it has one that does not only found.
+func tableOf(object *v1alpha1.ClusterRing) (table, bool) {
+	read, err := wire.ReadTable(object.Status.Table)
+	if err != nil || read == nil || read.Founding || read.Ring != string(object.UID) {
+		return table{}, false
+	}
+	t := table{version: versionOf(object), revision: read.Revision, ring: object.UID}
+	for _, row := range read.Rows {
+		t.asked = t.asked.Union(row.Releasing)
+		for slot := range row.Slots.All() {
+			t.owners[slot] = row.Name
+		}
+	}
+	return t, true
+}
+
+// catchUp waits until the observer knows the present version of the ring: its informer may be behind, for long after an outage of
+// the API server, and everything would seem to be as it was before.
+func (o *observer) catchUp(name string) {
+	o.t.Helper()
+	testenv.Poll(o.t, settleTimeout, func(ctx context.Context) error {
+		is, err := o.rings.ShardingV1alpha1().ClusterRings().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return ignoreGone(err)
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if seen := o.seen[name]; seen < versionOf(is) {
+			return fmt.Errorf("the test has seen ring %s at version %d, and it is at %d", name, seen, versionOf(is))
+		}
+		return nil
+	})
+}
+
 // lateWrites describes writes of shards to objects whose slot another one had. Objects and tables are in one storage, so their
 // versions tell what came first.
 func (o *observer) lateWrites() (late []string) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, w := range o.writes {
-		owner := ""
-		for _, t := range o.tables[w.ring] {
-			if t.version < w.version {
-				owner = t.owners[w.slot]
-			}
+	writes := slices.Clone(o.writes)
+	o.mu.Unlock()
+	caught := map[string]bool{}
+	for _, w := range writes {
+		if !caught[w.ring] {
+			o.catchUp(w.ring)
+			caught[w.ring] = true
 		}
-		if owner != "" && owner != w.author {
+		if owner := o.tableAt(w).owners[w.slot]; owner != "" && owner != w.author {
 			late = append(late, fmt.Sprintf("%s wrote to %s, whose slot %d %s had (version %d)", w.author, w.object, w.slot, owner, w.version))
 		}
 	}
 	return late
+}
+
+// tableAt returns the table that there was just before a write. An informer that lists anew misses tables: what was between two
+// of them that do not follow each other is read from the storage.
+func (o *observer) tableAt(w write) (at table) {
+	o.mu.Lock()
+	all := o.tables[w.ring]
+	next := slices.IndexFunc(all, func(t table) bool { return t.version >= w.version })
+	if next < 0 {
+		next = len(all)
+	}
+	if next > 0 {
+		at = all[next-1]
+	}
+	missed := next > 0 && next < len(all) && all[next].revision != at.revision+1
+	o.mu.Unlock()
+	if !missed {
+		return at
+	}
+	testenv.Poll(o.t, settleTimeout, func(ctx context.Context) error {
+		list, err := o.rings.ShardingV1alpha1().ClusterRings().List(ctx, metav1.ListOptions{
+			ResourceVersion: strconv.FormatUint(w.version-1, 10), ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+		})
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if was, ok := tableOf(&list.Items[i]); ok && list.Items[i].Name == w.ring {
+				at = was
+			}
+		}
+		return nil
+	})
+	return at
 }
 
 // labelledAt returns when the object was first seen with the label of its slot.
@@ -180,13 +248,15 @@ func (o *observer) labelledAt(uid types.UID, ring string) (time.Time, bool) {
 
 // moved returns how many slots of the ring went from one shard to another.
 func (o *observer) moved(ring string) int {
+	o.catchUp(ring)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.moves[ring]
 }
 
-// owners returns the last table of the ring.
+// table returns the last table of the ring.
 func (o *observer) table(ring string) (last table) {
+	o.catchUp(ring)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if all := o.tables[ring]; len(all) > 0 {
