@@ -58,8 +58,8 @@ var codeMutants = map[string]struct {
 	},
 	"the sharder trusts the times that others wrote": {
 		file:      "pkg/sharder/leases/tracker.go",
-		old:       "next := observation{renewal: renewal, since: now,",
-		new:       "next := observation{renewal: renewal, since: lease.Spec.RenewTime.Time,",
+		old:       "n := observation{renewal: renewal, since: now,",
+		new:       "n := observation{renewal: renewal, since: lease.Spec.RenewTime.Time,",
 		guarantee: "G1", first: 1, within: 60, plan: "mixed",
 	},
 }

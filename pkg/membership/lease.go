@@ -55,12 +55,6 @@ func (r Renewal) SameHolder(other Renewal) bool {
 	return r.uid == other.uid && r.holder == other.holder
 }
 
-// Of reports whether the renewal is of the Lease with that UID.
-func (r Renewal) Of(uid types.UID) bool { return r.uid == uid }
-
-// SameLease reports whether both renewals are of one Lease.
-func (r Renewal) SameLease(other Renewal) bool { return r.uid == other.uid }
-
 // Holder returns who held the Lease, empty if nobody did.
 func (r Renewal) Holder() string { return r.holder }
 

@@ -181,6 +181,9 @@ func (c *Controller) enqueueRing(name string) {
 	}
 }
 
+// Look looks at a Lease that a founding of the ring's table waits for and the informer may not show.
+func (c *Controller) Look(ring, name string) { c.worker.Add(key{ring, name}) }
+
 // Missing returns what the plan of the ring wants to know of the Leases that rows name and the informer does not show, those
 // that are gone included. A row whose Lease is in neither is not looked up yet.
 func (c *Controller) Missing(r *snapshot.Ring) []ring.Lease {
@@ -221,11 +224,13 @@ func (c *Controller) sync(ctx context.Context, k key) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if lease == nil {
-		lease = stray
+	if lease == nil && stray == nil {
+		if stray, err = c.unlabelled(ctx, r, k.Name); err != nil || stray == nil {
+			return again, err
+		}
 	}
 	if lease == nil {
-		return again, nil
+		lease = stray
 	}
 	next, err := c.judge(ctx, r, k, lease, stray == nil)
 	if err != nil {

@@ -9,10 +9,12 @@
 //
 // # What is deleted
 //
-// A Lease that the table has a row for, when its last holder has released it, or it was silent for its duration and the grace, while somebody else
-// could take its slots. A Lease that the table knows nothing of, when it was silent for its duration and the grace (the
+// A Lease that the table has a row for, when its last holder has released it by the annotation, or it was silent for its duration
+// and the grace, while somebody else could take its slots. One that is free without the annotation is silent: somebody may have
+// emptied it. A Lease that the table knows nothing of, when it was silent for its duration and the grace (the
 // ring's limit, if the duration is longer and the holder was never seen to renew) and a minute more: left-overs, ghosts,
-// invented Leases. In a founding, Leases that owe an answer and are silent, as if they had rows. Never one with finalizers,
+// invented Leases. In a founding, Leases that owe an answer and are silent, as if they had rows, also those that
+// somebody has taken the label from. Never one with finalizers,
 // because the API server would answer that it is deleted while its holder can go on to renew it.
 //
 // # What it assumes of clocks

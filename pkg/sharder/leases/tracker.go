@@ -27,7 +27,7 @@ const maxDuration = time.Hour
 // a process can be at work under it, and which held Leases somebody deleted. It is safe for concurrent use.
 type Tracker struct {
 	mu       sync.Mutex
-	seen     map[types.NamespacedName]observation
+	seen     map[types.UID]observation
 	watching time.Time // since when nothing can have been missed, zero before Started
 	deleted  map[types.UID]deletion
 	swept    time.Time
@@ -60,7 +60,7 @@ type deletion struct {
 
 // NewTracker returns a Tracker that has seen nothing yet.
 func NewTracker() *Tracker {
-	return &Tracker{seen: map[types.NamespacedName]observation{}, deleted: map[types.UID]deletion{}}
+	return &Tracker{seen: map[types.UID]observation{}, deleted: map[types.UID]deletion{}}
 }
 
 // Handler returns what makes the Tracker see the events of an informer for Leases.
@@ -68,7 +68,7 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if lease, ok := obj.(*coordinationv1.Lease); ok {
-				t.Since(lease)
+				t.Look(lease)
 				t.reached(lease)
 			}
 		},
@@ -84,7 +84,7 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 			if was.UID != is.UID || was.Labels[wire.LabelRing] != is.Labels[wire.LabelRing] {
 				t.gone(was, false)
 			}
-			t.Since(is)
+			t.Look(is)
 			t.reached(is)
 		},
 		DeleteFunc: func(obj any) {
@@ -103,89 +103,82 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 	}
 }
 
-// Since returns when this process first saw the present renewal of the Lease. A renewal that is new was first seen now.
-func (t *Tracker) Since(lease *coordinationv1.Lease) time.Time {
-	return t.observe(lease, false)
+// A Sight is what this process has seen of a Lease.
+type Sight struct {
+	// Since is when the present renewal was first seen, and Duration for how long from then on a process can be at work.
+	Since    time.Time
+	Duration time.Duration
+	// Holder is the last one that was seen, empty if none was.
+	Holder string
+	// Proved says that the present holder was seen to renew.
+	Proved bool
+	// Released says that nobody can be at work under the Lease, because it is free and Holder has released it; or anybody, if
+	// none was seen. One that somebody else has emptied, or replaced by a free one of before, is not released.
+	Released bool
 }
 
-// Answered says that the API server has answered a read of the Lease, and returns when its present renewal was first seen.
-func (t *Tracker) Answered(lease *coordinationv1.Lease) time.Time {
-	return t.observe(lease, true)
-}
+// Look returns what was seen of the Lease, this version of it included.
+func (t *Tracker) Look(lease *coordinationv1.Lease) Sight { return t.observe(lease, false) }
 
-func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) time.Time {
-	t.mu.Lock()
-	if answered {
-		t.restored()
-	}
-	now, key, renewal := time.Now(), keyOf(lease), membership.RenewalOf(lease)
-	o, known := t.seen[key]
-	if known && o.renewal == renewal {
-		if o.blind && answered {
-			o.since, o.blind = now, false
-			t.seen[key] = o
-		}
-		t.mu.Unlock()
-		return o.since
-	}
-	// Somebody has written to the API server and the news has come through.
-	t.restored()
-	proved := known && (o.proved && renewal.SameHolder(o.renewal) || renewal.Proves(o.renewal))
-	news := proved != (known && o.proved)
-	next := observation{renewal: renewal, since: now, proved: proved, holder: renewal.Holder(), duration: min(membership.Duration(lease), maxDuration)}
-	if known && renewal.SameLease(o.renewal) {
-		next.holder, next.duration = cmp.Or(next.holder, o.holder), max(next.duration, o.duration)
-	}
-	t.seen[key] = next
-	t.mu.Unlock()
-	if news {
-		for _, f := range t.subscribers {
-			f(lease.Labels[wire.LabelRing])
-		}
-	}
-	return now
-}
+// Answered is Look for a Lease that the API server has just answered a read with.
+func (t *Tracker) Answered(lease *coordinationv1.Lease) Sight { return t.observe(lease, true) }
 
 // Proved reports whether this holder of this Lease was seen to renew it.
 func (t *Tracker) Proved(lease *coordinationv1.Lease) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := t.seen[keyOf(lease)]
+	o := t.seen[lease.UID]
 	return o.proved && o.renewal.SameHolder(membership.RenewalOf(lease))
 }
 
-// Duration returns for how long after its last renewal a process can be at work under the Lease.
-func (t *Tracker) Duration(lease *coordinationv1.Lease) time.Duration {
-	return max(membership.Duration(lease), t.longest(keyOf(lease), lease.UID))
-}
-
-// longest returns the longest duration with which the Lease was seen to be renewed, also if it is gone, 0 if it was never seen.
-func (t *Tracker) longest(key types.NamespacedName, uid types.UID) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if o := t.seen[key]; o.renewal.Of(uid) {
-		return o.duration
-	}
-	return t.deleted[uid].duration
-}
-
-// Released reports whether nobody can be at work under the Lease, because its last holder, as far as it is known, has released it.
-// One that somebody else has emptied, or has replaced by a free one of before, is not released.
+// Released is that of the Lease's Sight.
 func (t *Tracker) Released(lease *coordinationv1.Lease) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.released(lease)
+	return t.seen[lease.UID].released(lease)
 }
 
-func (t *Tracker) released(lease *coordinationv1.Lease) bool {
-	by, last := lease.Annotations[wire.AnnotationReleased], t.seen[keyOf(lease)]
-	switch {
-	case membership.Held(lease):
-		return false
-	case last.renewal.Of(lease.UID) && last.holder != "":
-		return by == last.holder
+func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) Sight {
+	t.mu.Lock()
+	if answered {
+		t.restored()
 	}
-	return by != "" || lease.Annotations[wire.AnnotationHolds] == ""
+	now, renewal := time.Now(), membership.RenewalOf(lease)
+	o := t.seen[lease.UID]
+	proved := o.proved
+	switch {
+	case o.renewal != renewal:
+		// Somebody has written to the API server and the news has come through.
+		t.restored()
+		o = o.next(lease, now)
+	case o.blind && answered:
+		o.since, o.blind = now, false
+	}
+	t.seen[lease.UID] = o
+	t.mu.Unlock()
+	if o.proved != proved {
+		for _, f := range t.subscribers {
+			f(lease.Labels[wire.LabelRing])
+		}
+	}
+	return Sight{
+		Since: o.since, Duration: max(membership.Duration(lease), o.duration), Holder: o.holder, Proved: o.proved, Released: o.released(lease),
+	}
+}
+
+// next returns the observation of another renewal. The zero value is that of a Lease that was not seen before.
+func (o observation) next(lease *coordinationv1.Lease, now time.Time) observation {
+	renewal := membership.RenewalOf(lease)
+	n := observation{renewal: renewal, since: now, holder: renewal.Holder(), duration: min(membership.Duration(lease), maxDuration)}
+	n.proved = o.proved && renewal.SameHolder(o.renewal) || renewal.Proves(o.renewal)
+	n.holder, n.duration = cmp.Or(n.holder, o.holder), max(n.duration, o.duration)
+	return n
+}
+
+// released is that of a Sight.
+func (o observation) released(lease *coordinationv1.Lease) bool {
+	by := lease.Annotations[wire.AnnotationReleased]
+	return !membership.Held(lease) && by != "" && (o.holder == "" || by == o.holder)
 }
 
 // View returns what the plan wants to know of a Lease. One that is free without having been released counts as held.
@@ -193,6 +186,13 @@ func (t *Tracker) View(lease *coordinationv1.Lease) ring.Lease {
 	v := membership.View(lease)
 	v.Held = !t.Released(lease)
 	return v
+}
+
+// longest returns the longest duration with which the Lease was seen to be renewed, also if it is gone, 0 if it was never seen.
+func (t *Tracker) longest(uid types.UID) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(t.seen[uid].duration, t.deleted[uid].duration)
 }
 
 // Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not. f must
@@ -213,9 +213,9 @@ func (t *Tracker) Interrupted() {
 func (t *Tracker) Unread(lease *coordinationv1.Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o, ok := t.seen[keyOf(lease)]; ok {
+	if o, ok := t.seen[lease.UID]; ok {
 		o.blind = true
-		t.seen[keyOf(lease)] = o
+		t.seen[lease.UID] = o
 	}
 }
 
@@ -226,9 +226,9 @@ func (t *Tracker) restored() {
 	t.blind = false
 	now := time.Now()
 	t.watching = now
-	for key, o := range t.seen {
+	for uid, o := range t.seen {
 		o.since, o.blind = now, false
-		t.seen[key] = o
+		t.seen[uid] = o
 	}
 }
 
@@ -295,16 +295,17 @@ func (t *Tracker) Took(lease *coordinationv1.Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remember(lease, true)
+	delete(t.seen, lease.UID)
 }
 
 // gone records that the Lease is not one of its ring any more. final says that lease is the last that there was of it.
 func (t *Tracker) gone(lease *coordinationv1.Lease, final bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !final || !t.released(lease) {
+	if !final || !t.seen[lease.UID].released(lease) {
 		t.remember(lease, false)
 	}
-	delete(t.seen, keyOf(lease))
+	delete(t.seen, lease.UID)
 }
 
 // remember records a deletion, and forgets now and then what is too old to matter.
@@ -317,10 +318,6 @@ func (t *Tracker) remember(lease *coordinationv1.Lease, ours bool) {
 	t.deleted[lease.UID] = deletion{
 		ring: types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[wire.LabelRing]},
 		at:   now, ours: ours || t.deleted[lease.UID].ours,
-		duration: max(t.seen[keyOf(lease)].duration, t.deleted[lease.UID].duration),
+		duration: max(t.seen[lease.UID].duration, t.deleted[lease.UID].duration),
 	}
-}
-
-func keyOf(lease *coordinationv1.Lease) types.NamespacedName {
-	return types.NamespacedName{Namespace: lease.Namespace, Name: lease.Name}
 }

@@ -7,6 +7,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
@@ -26,7 +27,7 @@ func renewal(name string, n int, holder string) *coordinationv1.Lease {
 	at := metav1.NewMicroTime(begin.Add(time.Duration(n) * time.Second))
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "n", Name: name, UID: "uid-" + "1", ResourceVersion: string(rune('a' + n)), Labels: map[string]string{wire.LabelRing: "r"},
+			Namespace: "n", Name: name, UID: types.UID("uid-" + name), ResourceVersion: string(rune('a' + n)), Labels: map[string]string{wire.LabelRing: "r"},
 		},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To(holder), RenewTime: &at},
 	}
@@ -50,20 +51,20 @@ func TestTrackerCountsFromFirstSight(t *testing.T) {
 			}
 		}
 		a, b := renewal("a", 0, "p"), renewal("b", 0, "q")
-		check("first sight", tr.Since(a), at(0))
+		check("first sight", tr.Look(a).Since, at(0))
 		sleepUntil(5)
-		check("seen again", tr.Since(a), at(0))
-		check("another", tr.Since(b), at(5))
+		check("seen again", tr.Look(a).Since, at(0))
+		check("another", tr.Look(b).Since, at(5))
 		tr.Unread(a)
 		sleepUntil(6)
-		check("an old event after a failed read", tr.Since(a), at(0))
-		check("answered after a failed read", tr.Answered(a), at(6))
-		check("another is not affected", tr.Since(b), at(5))
+		check("an old event after a failed read", tr.Look(a).Since, at(0))
+		check("answered after a failed read", tr.Answered(a).Since, at(6))
+		check("another is not affected", tr.Look(b).Since, at(5))
 		tr.Interrupted()
 		sleepUntil(9)
-		check("blind", tr.Since(a), at(6))
-		tr.Since(renewal("b", 1, "q")) // news
-		check("news of another ends blindness", tr.Since(a), at(9))
+		check("blind", tr.Look(a).Since, at(6))
+		tr.Look(renewal("b", 1, "q")) // news
+		check("news of another ends blindness", tr.Look(a).Since, at(9))
 	})
 }
 
@@ -84,7 +85,7 @@ func TestTrackerProof(t *testing.T) {
 		{renewal("a", 4, "q"), true, 3},
 	}
 	for i, s := range steps {
-		tr.Since(s.lease)
+		tr.Look(s.lease)
 		if got := tr.Proved(s.lease); got != s.proved || told != s.told {
 			t.Errorf("step %d: proved %v, told %d times, want %v and %d", i, got, told, s.proved, s.told)
 		}
@@ -134,7 +135,7 @@ func TestTrackerClear(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tr := NewTracker()
 				tr.Started()
-				tr.Since(renewal("a", 0, "p"))
+				tr.Look(renewal("a", 0, "p"))
 				sleepUntil(10)
 				tt.do(tr, tr.Handler())
 				sleepUntil(20)

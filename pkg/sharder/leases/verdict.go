@@ -32,31 +32,33 @@ type verdict struct {
 }
 
 func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v verdict) {
-	since, now := c.cfg.Tracker.Since(lease), time.Now()
+	seen, now := c.cfg.Tracker.Look(lease), time.Now()
 	owing := c.owes(r, lease)
 	_, row := rowOf(r, lease)
-	duration := c.cfg.Tracker.Duration(lease)
-	if !row && !c.cfg.Tracker.Proved(lease) {
+	duration := seen.Duration
+	if !row && !seen.Proved {
 		duration = min(duration, r.MaxLeaseDuration) // Nobody who counted ever had a longer one.
 	}
-	v.state, v.next = membership.StateOf(lease, duration, since, now, c.cfg.Grace)
+	if seen.Holder == "" {
+		duration = max(duration, r.MaxLeaseDuration) // Whoever emptied the Lease may have emptied that, too.
+	}
+	v.state, v.next = membership.StateOf(lease, duration, seen.Since, now, c.cfg.Grace)
 	if !v.state.MayBeDeleted() || len(lease.Finalizers) > 0 || lease.DeletionTimestamp != nil {
 		return v
 	}
 	if row || owing {
-		if silent := since.Add(Wait(duration, c.cfg.Grace)); now.Before(silent) && !c.cfg.Tracker.Released(lease) {
+		if silent := seen.Since.Add(Wait(duration, c.cfg.Grace)); now.Before(silent) && !seen.Released {
 			v.next = silent // It is free, but nobody has said that work has ended.
 			return v
 		}
 		v.needed, v.delete = true, taker(r, lease)
 		return v
 	}
-	d := min(membership.Duration(lease), r.MaxLeaseDuration)
 	delay := unusedDelay
 	if lease.Annotations[wire.AnnotationProblem] != "" {
 		delay = problemDelay
 	}
-	unused := since.Add(d + membership.Grace(d, c.cfg.Grace) + delay)
+	unused := seen.Since.Add(Wait(duration, c.cfg.Grace) + delay)
 	if v.delete = !now.Before(unused); !v.delete {
 		v.next = unused
 	}
@@ -156,7 +158,7 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 					klog.FromContext(ctx).V(2).Info("A row's Lease is there, but not as one of the ring", "ring", k.Ring, "shard", k.Name)
 				}
 			} else {
-				longest := c.cfg.Tracker.longest(types.NamespacedName{Namespace: r.ShardNamespace, Name: k.Name}, types.UID(row.Lease))
+				longest := c.cfg.Tracker.longest(types.UID(row.Lease))
 				f = fate{absent: time.Now(), wait: Wait(max(r.MaxLeaseDuration, longest), c.cfg.Grace)}
 				klog.FromContext(ctx).Info("The Lease of a shard is gone: its slots wait until no process can be at work any more",
 					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", f.wait)
@@ -175,6 +177,19 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 	}
 	c.forget(r)
 	return again, stray, nil
+}
+
+// unlabelled returns the Lease of that name if it is there without a ring and with a word. A founding waits for it, because
+// somebody may have removed the label while its shard is at work.
+func (c *Controller) unlabelled(ctx context.Context, r *snapshot.Ring, name string) (*coordinationv1.Lease, error) {
+	if r.Table == nil || !r.Table.Founding {
+		return nil, nil
+	}
+	live, err := c.get(ctx, r, name)
+	if err != nil || live == nil || live.Labels[wire.LabelRing] != "" || live.Annotations[wire.AnnotationHolds] == "" {
+		return nil, err
+	}
+	return live, nil
 }
 
 func (c *Controller) fateOf(name, uid string) fate {

@@ -28,6 +28,8 @@ import (
 type Missing interface {
 	Missing(r *snapshot.Ring) []ring.Lease
 	Troubles(ring string) map[string]leases.Trouble
+	// Look looks at a Lease that a founding waits for.
+	Look(ring, name string)
 	Subscribe(f func(ring string))
 }
 

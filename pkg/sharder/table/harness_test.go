@@ -187,6 +187,7 @@ type shard struct {
 	identity string
 	stuck    atomic.Bool // does not give up what it is asked for
 	rarely   atomic.Bool // looks at its Lease only when there is no more than a third of it left
+	mute     atomic.Bool // renews its Lease without ever giving its word
 	duration time.Duration
 	cancel   context.CancelFunc
 	done     chan struct{}
@@ -317,7 +318,7 @@ func (s *shard) speak(ctx context.Context, due bool, renewed *time.Time) {
 		return
 	}
 	shown, _ := wire.ParseHolds(live.Annotations[wire.AnnotationHolds])
-	must := s.seat.MustWrite(shown, s.has)
+	must := s.seat.MustWrite(shown, s.has) && !s.mute.Load()
 	if !due && !must || time.Now().After(s.deadline) {
 		return
 	}

@@ -1,6 +1,7 @@
 package table_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -143,6 +144,91 @@ func TestTamperedLease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEmptiedBeforeAWord: somebody empties the Lease of a shard that is busy and has not given its word yet, and the sharder is
+// replaced by a process that never saw the Lease held. Nobody has released it.
+func TestEmptiedBeforeAWord(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		leader := w.lead()
+		w.join("a")
+		w.shares(6*time.Second, map[string]int{"a": 1024})
+		b := w.join("b")
+		b.mute.Store(true)
+		w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
+		b.stuck.Store(true)
+		b.rarely.Store(true)
+		time.Sleep(2 * shardDuration)
+		leader.stop()
+		leases := w.kube.CoordinationV1().Leases(w.namespace)
+		var before, lease *coordinationv1.Lease
+		w.eventually(2*shardDuration, func() (err error) {
+			if lease, err = leases.Get(t.Context(), "b", metav1.GetOptions{}); before == nil {
+				before = lease
+			}
+			if err == nil && lease.Spec.RenewTime.Equal(before.Spec.RenewTime) {
+				return errors.New("it has not renewed its Lease")
+			}
+			return err
+		})
+		lease.Spec = coordinationv1.LeaseSpec{LeaseDurationSeconds: ptr.To[int32](1)}
+		if _, err := leases.Update(t.Context(), lease, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.lead()
+		w.shares(30*time.Second, map[string]int{"a": 1024})
+	})
+}
+
+// TestFreeLease: a Lease that nobody has ever held holds a founding up for the longest duration and the grace, and is deleted when
+// it was of no use for a minute more.
+func TestFreeLease(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		leases := w.kube.CoordinationV1().Leases(w.namespace)
+		begin := time.Now()
+		for _, name := range []string{"x", "y"} {
+			if name == "y" {
+				w.lead()
+				w.join("a")
+				w.shares(10*time.Second, map[string]int{"a": 1024}) // 3 s is the longest Lease, 1 s the grace.
+				begin = time.Now()
+			}
+			lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{wire.LabelRing: w.ring}}}
+			if _, err := leases.Create(t.Context(), lease, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.eventually(70*time.Second, func() error {
+			if list, err := leases.List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 1 {
+				return fmt.Errorf("%d Leases, want that of a: %v", len(list.Items), err)
+			}
+			return nil
+		})
+		if took := time.Since(begin); took < time.Minute {
+			t.Errorf("deleted after %s, want a minute at least", took)
+		}
+	})
+}
+
+// TestUnlabelledLease: a shard crashes, somebody takes the ring's label from its Lease, and the table is lost.
+func TestUnlabelledLease(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.lead()
+		w.join("a")
+		b := w.join("b")
+		w.shares(10*time.Second, map[string]int{"a": 512, "b": 512})
+		b.crash()
+		lease, err := w.kube.CoordinationV1().Leases(w.namespace).Get(t.Context(), "b", metav1.GetOptions{})
+		if err == nil {
+			lease.Labels = nil
+			_, err = w.kube.CoordinationV1().Leases(w.namespace).Update(t.Context(), lease, metav1.UpdateOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.putTable(nil)
+		w.shares(time.Minute, map[string]int{"a": 1024})
+	})
 }
 
 // TestSmallPages: a founding reads few Leases at once, because each can have megabytes in it.

@@ -140,6 +140,9 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, tab
 	v.Trusted = trusted
 	if v.silent = silent(*v, table); len(v.silent) > 0 {
 		s.listing = nil
+		for _, name := range v.silent {
+			c.cfg.Missing.Look(r.Object.Name, name)
+		}
 		return now.Add(listInterval), nil
 	}
 	until := s.listing.at.Add(leases.Wait(r.MaxLeaseDuration, c.cfg.Grace))
