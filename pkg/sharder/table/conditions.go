@@ -135,9 +135,9 @@ func slotsCondition(v view, p *progress, now time.Time) metav1.Condition {
 	case v.next == nil:
 		return not("NoTable", "There is no table yet, so no slot has a shard.")
 	case v.next.Founding && len(v.silent) > 0:
-		return not("Founding", "The table was lost. Shards keep what they have until it is made again. It waits for the shards of these Leases to tell what that is, or to be silent for their duration: %s.", list(v.silent))
+		return not("Founding", "The table is made from what the shards hold, because there is none or it was lost. It waits for the shards of these Leases to tell what that is, or to be silent for their duration: %s.", list(v.silent))
 	case v.next.Founding && !v.until.IsZero():
-		return not("Founding", "The table is made from what the shards hold. It waits until %s for processes whose Lease may have been deleted; what has a shard stays with it.", v.until.UTC().Format(time.RFC3339))
+		return not("Founding", "The table is made from what the shards hold. It waits until %s, because there may be processes at work whose Lease was deleted; what has a shard stays with it.", v.until.UTC().Format(time.RFC3339))
 	case v.next.Founding:
 		return not("Founding", "The table is made from what the shards hold.")
 	}
