@@ -124,7 +124,7 @@ func (k *keeper) take(ctx context.Context, r *v1alpha1.ClusterRing) error {
 	}
 	t, err := wire.ReadTable(r.Status.Table)
 	if err != nil {
-		k.shard.once("table", func() { logger.Error(err, "The table of the ring is ignored") })
+		k.shard.once("unreadable table", func() { logger.Error(err, "The table of the ring is ignored") })
 		return nil
 	}
 	before := k.ledger.seated()

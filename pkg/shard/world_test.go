@@ -236,6 +236,7 @@ type controller struct {
 	started chan struct{}
 	result  chan error
 	begins  bool // whether the controller calls Begin at all
+	logger  klog.Logger
 
 	mu sync.Mutex
 	// synced counts how often work on an object was begun, and refused how often it was not permitted.
@@ -369,7 +370,7 @@ func (c *controller) set(work func(context.Context, *corev1.ConfigMap), hold cha
 // run runs the shard with its informers until the test ends.
 func (c *controller) run() *controller {
 	c.Helper()
-	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
+	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), c.logger))
 	c.stop = cancel
 	ended := make(chan struct{})
 	go func() {
