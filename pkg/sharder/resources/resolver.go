@@ -3,6 +3,7 @@ package resources
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -26,8 +27,11 @@ const (
 	// patience is how long the first answer for a resource is waited for, see IsPending.
 	patience = 30 * time.Second
 	// workers is how many resources are looked up at the same time, so that some without an answer hold up no others.
-	workers = 16
+	workers = 64
 )
+
+// ErrNotLookedUp says that the first lookup of a resource has not ended yet.
+var ErrNotLookedUp = errors.New("not looked up yet")
 
 // Config configures a Resolver.
 type Config struct {
@@ -49,8 +53,6 @@ type Resolver struct {
 
 // entry is what is known about a resource.
 type entry struct {
-	// first is closed after the first lookup.
-	first    chan struct{}
 	resource Resource
 	// err is set until the first lookup that finds the resource, and after one that finds that it is gone.
 	err error
@@ -80,25 +82,18 @@ func New(cfg Config) (*Resolver, error) {
 // Run looks resources up, at first when they are asked for and then from time to time, until the context ends.
 func (r *Resolver) Run(ctx context.Context) error { return r.worker.Run(ctx) }
 
-// Resolve returns how the API server serves the resource. The first call for a resource asks the API server and waits for
-// the answer, at most for the lookup's timeout; later calls return what is known without waiting. IsUnknown tells whether
+// Resolve returns how the API server serves the resource, as far as that is known. It does not wait: the first call for a
+// resource makes Run look it up, which takes at most the lookup's timeout, and returns ErrNotLookedUp. IsUnknown tells whether
 // the error is an answer of the API server, or the lack of one, and IsPending whether there may be one soon.
-func (r *Resolver) Resolve(ctx context.Context, gr schema.GroupResource) (Resource, error) {
+func (r *Resolver) Resolve(gr schema.GroupResource) (Resource, error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	e, ok := r.entries[gr]
 	if !ok {
-		e = &entry{first: make(chan struct{}), asked: r.cfg.Clock.Now()}
+		e = &entry{err: ErrNotLookedUp, asked: r.cfg.Clock.Now()}
 		r.entries[gr] = e
 		r.worker.Add(gr)
 	}
-	r.mu.Unlock()
-	select {
-	case <-e.first:
-	case <-ctx.Done():
-		return Resource{}, ctx.Err()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	return e.resource, e.err
 }
 
@@ -109,7 +104,8 @@ func (r *Resolver) Retain(wanted map[schema.GroupResource]bool) {
 	maps.DeleteFunc(r.entries, func(gr schema.GroupResource, _ *entry) bool { return !wanted[gr] })
 }
 
-// Subscribe calls f whenever the answer for a resource has changed. f must not block. Subscribe must be called before Run.
+// Subscribe calls f whenever the answer for a resource has changed, the first one included. f must not block. Subscribe must
+// be called before Run.
 func (r *Resolver) Subscribe(f func()) { r.subscribers = append(r.subscribers, f) }
 
 // refresh looks the resource up and records the answer in its entry. It returns when to look again.
@@ -123,37 +119,32 @@ func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource) (after 
 	lookupCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resource, err := lookup(lookupCtx, r.cfg.Client, gr)
+	if ctx.Err() != nil {
+		return 0 // What fails because everything ends says nothing about the resource.
+	}
 	after = wait.Jitter(refreshInterval, 0.1)
 	if err != nil {
 		after = retryInterval
 	}
 
 	r.mu.Lock()
-	known := e.resource != Resource{}
+	known, changed := e.err == nil, false
 	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < patience {
 		err = &PendingError{Resource: gr, Err: err}
 	}
-	changed := false
-	switch {
-	case err == nil && (e.err != nil || resource != e.resource),
-		err != nil && IsUnknown(err) && (e.err == nil || e.err.Error() != err.Error()):
-		e.resource, e.err, changed = resource, err, true
-	case err != nil && !known && (e.err == nil || e.err.Error() != err.Error()):
-		e.err, changed = err, true
+	keep := known && err != nil && !IsUnknown(err)
+	if !keep {
+		changed = resource != e.resource || fmt.Sprint(err) != fmt.Sprint(e.err)
+		e.resource, e.err = resource, err
 	}
 	r.mu.Unlock()
 
 	logger := klog.FromContext(ctx).V(2)
 	switch {
-	case err != nil && known && !IsUnknown(err):
+	case keep:
 		logger.Info("Resource could not be looked up, keep what is known", "resource", gr, "err", err)
 	case changed:
 		logger.Info("Resource looked up", "resource", gr, "version", resource.GVR.Version, "kind", resource.Kind, "err", err)
-	}
-	select {
-	case <-e.first:
-	default:
-		close(e.first)
 	}
 	if changed {
 		for _, f := range r.subscribers {

@@ -3,6 +3,7 @@ package resources
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -150,7 +151,7 @@ func TestLookup(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, r)
-			got, err := r.Resolve(t.Context(), tt.resource)
+			got, err := lookedUp(t, r, tt.resource)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -165,6 +166,20 @@ func TestLookup(t *testing.T) {
 				t.Errorf("IsUnknown is %v", IsUnknown(err))
 			}
 		})
+	}
+}
+
+// lookedUp waits for the first lookup of a resource.
+func lookedUp(t *testing.T, r *Resolver, gr schema.GroupResource) (Resource, error) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+		got, err := r.Resolve(gr)
+		if !errors.Is(err, ErrNotLookedUp) {
+			return got, err
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("timed out")
+		}
 	}
 }
 
@@ -196,7 +211,7 @@ func TestRun(t *testing.T) {
 	version := "/apis/example.com/v1"
 	resolve := func(want bool) {
 		t.Helper()
-		if _, err := r.Resolve(t.Context(), bars); (err == nil) != want {
+		if _, err := lookedUp(t, r, bars); (err == nil) != want {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -291,7 +306,7 @@ func TestPending(t *testing.T) {
 			}
 			told := false
 			r.Subscribe(func() { told = true })
-			r.entries[tt.resource] = &entry{first: make(chan struct{}), asked: clock.Now()}
+			r.entries[tt.resource] = &entry{err: ErrNotLookedUp, asked: clock.Now()}
 			for i, s := range tt.steps {
 				clock.Step(s.after)
 				status := 0
@@ -301,7 +316,7 @@ func TestPending(t *testing.T) {
 				server.fail("/apis/example.com", status)
 				told = false
 				r.refresh(t.Context(), tt.resource)
-				_, err := r.Resolve(t.Context(), tt.resource)
+				_, err := r.Resolve(tt.resource)
 				got := step{after: s.after, down: s.down, pending: IsPending(err), unknown: IsUnknown(err), told: told}
 				if got != s {
 					t.Errorf("step %d: %+v (%v), want %+v", i, got, err, s)

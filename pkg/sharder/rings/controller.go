@@ -145,7 +145,8 @@ func (c *Controller) memory(ring string) *memory {
 func (c *Controller) sync(ctx context.Context, name string) (time.Duration, error) {
 	r, ok := c.cfg.Rings.Get(name)
 	if !ok {
-		return 0, c.cleanUp(ctx, name)
+		c.forget(name)
+		return 0, nil
 	}
 	if r.Object.DeletionTimestamp != nil {
 		return 0, nil
@@ -169,25 +170,13 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	return next, err
 }
 
-// cleanUp forgets a ring that is gone, and deletes its configuration.
-func (c *Controller) cleanUp(ctx context.Context, name string) error {
+// forget drops what is known of a ring that is gone. Kubernetes' garbage collector deletes its configuration: a ring that is
+// not known here may be a new one.
+func (c *Controller) forget(name string) {
 	c.mu.Lock()
 	delete(c.memories, name)
 	c.mu.Unlock()
 	c.cfg.Calls.forget(name)
-	have := c.cached(name)
-	if have == nil || have.Labels[wire.LabelRing] != name {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	err := c.cfg.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, have.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion},
-	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete the webhook configuration of ring %q, which is gone: %w", name, err)
-	}
-	return nil
 }
 
 // cached returns the webhook configuration of the ring as the informer has it, nil if it has none.

@@ -2,8 +2,7 @@ package snapshot
 
 import (
 	"context"
-	"fmt"
-	"sync"
+	"errors"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -14,11 +13,12 @@ import (
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
+	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// buildRing builds the snapshot of one ring.
-func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) (*Ring, error) {
+// buildRing builds the snapshot of one ring. It returns nil as long as a resource of the ring has not been looked up.
+func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) *Ring {
 	spec := object.Spec
 	r := &Ring{
 		Object:           object,
@@ -26,6 +26,9 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) (*R
 		MaxLeaseDuration: durationOr(spec.Shards.MaxLeaseDuration, wire.DefaultMaxLeaseDuration),
 		RebalanceDelay:   durationOr(spec.RebalanceDelay, wire.DefaultRebalanceDelay),
 		Rule:             Rule{PartitionBy: spec.PartitionBy},
+	}
+	if !c.resolve(r) {
+		return nil
 	}
 	if r.PartitionBy == "" {
 		r.PartitionBy = v1alpha1.PartitionByObject
@@ -37,17 +40,13 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) (*R
 	}
 	r.Inside = insideOf(selector, c.cfg.Namespaces)
 	r.Table, r.TableErr = wire.ReadTable(object.Status.Table)
-	objects, err := c.cfg.Leases.GetIndexer().ByIndex(byRing, indexKey(object.Name, r.ShardNamespace))
-	if err != nil {
-		return nil, fmt.Errorf("list leases of ring %q: %w", object.Name, err)
-	}
+	objects, _ := c.cfg.Leases.GetIndexer().ByIndex(byRing, indexKey(object.Name, r.ShardNamespace)) // New has made the index.
 	leases := make([]*coordinationv1.Lease, len(objects))
 	for i, o := range objects {
 		leases[i] = o.(*coordinationv1.Lease)
 	}
 	r.Shards, r.Ignored = r.Rules(c.cfg.Proofs).Shards(leases)
-	c.resolve(ctx, r)
-	return r, nil
+	return r
 }
 
 // Rules returns which Leases are shards of the ring. Those that the table has rows for have proved themselves.
@@ -73,39 +72,37 @@ func durationOr(d *metav1.Duration, otherwise time.Duration) time.Duration {
 	return d.Duration
 }
 
-// resolve fills in the resources of the ring. It looks up all that never were at the same time: an API server that does
-// not answer holds up the other rings only once.
-func (c *Cache) resolve(ctx context.Context, r *Ring) {
-	var wg sync.WaitGroup
-	for gr := range wanted(map[string]*Ring{"": r}) {
-		wg.Go(func() { _, _ = c.cfg.Resolver.Resolve(ctx, gr) }) // The answer is remembered.
-	}
-	wg.Wait()
-	for _, spec := range r.Object.Spec.Resources {
-		main, err := c.cfg.Resolver.Resolve(ctx, spec.Schema())
+// resolve fills in the resources of the ring, and reports whether all of them have been looked up.
+func (c *Cache) resolve(r *Ring) bool {
+	all := true
+	lookUp := func(gr schema.GroupResource) (resources.Resource, bool) {
+		resource, err := c.cfg.Resolver.Resolve(gr)
 		if err != nil {
-			r.Problems = append(r.Problems, Problem{Resource: spec.Schema(), Err: err})
+			r.Problems = append(r.Problems, Problem{Resource: gr, Err: err})
+			all = all && !errors.Is(err, resources.ErrNotLookedUp)
 		}
+		return resource, err == nil
+	}
+	for _, spec := range r.Object.Spec.Resources {
+		main, ok := lookUp(spec.Schema())
 		m := Main{Resource: main}
 		for _, spec := range spec.ControlledResources {
-			resource, err := c.cfg.Resolver.Resolve(ctx, spec.Schema())
-			if err != nil {
-				r.Problems = append(r.Problems, Problem{Resource: spec.Schema(), Err: err})
-				continue
+			if controlled, ok := lookUp(spec.Schema()); ok {
+				m.Controlled = append(m.Controlled, controlled)
 			}
-			m.Controlled = append(m.Controlled, resource)
 		}
-		if err == nil {
+		if ok {
 			r.Main = append(r.Main, m)
 		}
 	}
+	return all
 }
 
-// wanted returns all resources that the rings name.
-func wanted(rings map[string]*Ring) map[schema.GroupResource]bool {
+// wanted returns all resources that rings name, those without a snapshot included.
+func (c *Cache) wanted() map[schema.GroupResource]bool {
 	out := map[schema.GroupResource]bool{}
-	for _, r := range rings {
-		for _, main := range r.Object.Spec.Resources {
+	for _, obj := range c.cfg.Rings.GetIndexer().List() {
+		for _, main := range obj.(*v1alpha1.ClusterRing).Spec.Resources {
 			out[main.Schema()] = true
 			for _, controlled := range main.ControlledResources {
 				out[controlled.Schema()] = true

@@ -13,18 +13,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// Resolver says how the API server serves a resource. *resources.Resolver is one.
+// Resolver says how the API server serves a resource, without waiting. *resources.Resolver is one.
 type Resolver interface {
-	Resolve(ctx context.Context, gr schema.GroupResource) (resources.Resource, error)
+	Resolve(gr schema.GroupResource) (resources.Resource, error)
 	// Retain forgets all resources but those.
 	Retain(wanted map[schema.GroupResource]bool)
 	Subscribe(func())
@@ -61,8 +61,10 @@ type Cache struct {
 	cfg    Config
 	builds prometheus.Counter
 	// rings is replaced as a whole. Only Run writes it.
-	rings  atomic.Pointer[map[string]*Ring]
-	synced atomic.Bool
+	rings atomic.Pointer[map[string]*Ring]
+	// starting are those rings that Run began with and that still have no snapshot. Only Run uses it.
+	starting sets.Set[string]
+	synced   atomic.Bool
 
 	mu          sync.Mutex
 	dirty       map[string]struct{}
@@ -107,7 +109,7 @@ func New(cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Get returns the snapshot of the ring. It does not wait and does not allocate.
+// Get returns the snapshot of the ring, false if there is none yet. It does not wait and does not allocate.
 func (c *Cache) Get(ring string) (*Ring, bool) {
 	r, ok := (*c.rings.Load())[ring]
 	return r, ok
@@ -116,7 +118,8 @@ func (c *Cache) Get(ring string) (*Ring, bool) {
 // List returns the snapshots of all rings by name. The map must not be changed.
 func (c *Cache) List() map[string]*Ring { return *c.rings.Load() }
 
-// Synced reports whether all rings that existed when the informers started have a snapshot.
+// Synced reports whether all rings that existed when the informers started have a snapshot, or are gone. From then on only
+// new rings can be without one.
 func (c *Cache) Synced() bool { return c.synced.Load() }
 
 // Subscribe calls f with the name of every ring that there is, and of every ring whose snapshot was replaced or removed,
@@ -146,14 +149,12 @@ func (c *Cache) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return nil
 	}
+	c.starting = sets.New(c.cfg.Rings.GetIndexer().ListKeys()...)
 	c.markAll()
 	for {
 		started := time.Now()
 		c.build(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		c.synced.Store(true)
+		c.synced.Store(len(c.starting) == 0)
 		// Pause at least for as long as the build took, so that a ring with very many shards that all start at once
 		// does not keep a core busy.
 		pause := max(minInterval, time.Since(started))
@@ -170,7 +171,8 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 }
 
-// build replaces the snapshots of all rings that are marked.
+// build replaces the snapshots of all rings that are marked. That of a ring with a resource that is looked up for the first
+// time stays, or there is none, until the Resolver tells that the lookup has ended: no other ring waits for it.
 func (c *Cache) build(ctx context.Context) {
 	c.mu.Lock()
 	dirty := c.dirty
@@ -182,26 +184,22 @@ func (c *Cache) build(ctx context.Context) {
 	old := c.List()
 	rings := maps.Clone(old)
 	for name := range dirty {
-		object, exists, err := c.cfg.Rings.GetIndexer().GetByKey(name)
-		if err != nil || !exists {
-			if old[name] == nil {
-				delete(dirty, name) // a Lease of a ring that does not exist
-			}
+		object, exists, _ := c.cfg.Rings.GetIndexer().GetByKey(name)
+		if !exists {
 			delete(rings, name)
+		} else if r := c.buildRing(ctx, object.(*v1alpha1.ClusterRing)); r != nil {
+			rings[name] = r
+		} else {
+			delete(dirty, name)
 			continue
 		}
-		r, err := c.buildRing(ctx, object.(*v1alpha1.ClusterRing))
-		if ctx.Err() != nil {
-			return // What could not be resolved because of it is not a problem of the ring.
+		c.starting.Delete(name)
+		if old[name] == nil && !exists {
+			delete(dirty, name) // a Lease of a ring that does not exist
 		}
-		if err != nil {
-			klog.FromContext(ctx).Error(err, "Build a snapshot: the last one stays", "ring", name)
-			continue
-		}
-		rings[name] = r
 	}
 	c.rings.Store(&rings)
-	c.cfg.Resolver.Retain(wanted(rings))
+	c.cfg.Resolver.Retain(c.wanted())
 	c.builds.Add(float64(len(dirty)))
 	c.mu.Lock()
 	subscribers := slices.Collect(maps.Values(c.subscribers))

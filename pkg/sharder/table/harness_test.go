@@ -118,7 +118,7 @@ type replica struct {
 
 type resolver struct{}
 
-func (resolver) Resolve(_ context.Context, gr schema.GroupResource) (resources.Resource, error) {
+func (resolver) Resolve(gr schema.GroupResource) (resources.Resource, error) {
 	return resources.Resource{GVR: gr.WithVersion("v1"), Kind: "ConfigMap", Namespaced: true}, nil
 }
 func (resolver) Retain(map[schema.GroupResource]bool) {}
