@@ -22,8 +22,8 @@ type Config struct {
 	// Tampers is how often somebody does one of the following.
 	Tampers int
 	// DeletedLeases, RestoredLeases: Leases are deleted, or replaced by an old one of the name with another UID. HiddenLeases
-	// lose the label of the ring.
-	DeletedLeases, RestoredLeases, HiddenLeases bool
+	// lose the label of the ring. EmptiedLeases lose their holder.
+	DeletedLeases, RestoredLeases, HiddenLeases, EmptiedLeases bool
 	// WipedTable: the status is wiped, or the ring deleted and made again. OldTable: the table of before is written.
 	WipedTable, OldTable bool
 	// Mistakes: a replica that leads founds a table that is not lost, for example because another one leads, too.

@@ -27,6 +27,12 @@ func TestProtocol(t *testing.T) {
 		"Leases deleted or hidden, 2 faults": {
 			Shards: 2, Slots: 1, Tampers: 1, DeletedLeases: true, HiddenLeases: true, Faults: 2, Guarantees: all,
 		},
+		"Leases emptied, 2 faults": {
+			Shards: 2, Slots: 1, Tampers: 1, EmptiedLeases: true, Faults: 2, Guarantees: all,
+		},
+		"Leases emptied, table lost, 2 faults": {
+			Shards: 2, Slots: 1, Tampers: 2, EmptiedLeases: true, WipedTable: true, Faults: 2, Guarantees: G1,
+		},
 		"one slot, no end of faults":                     {Shards: 2, Slots: 1, Guarantees: all},
 		"two slots, by ring.Next":                        {Shards: 2, Slots: 2, Exact: true, Guarantees: all},
 		"three shards, two slots, by ring.Next, 1 fault": {Shards: 3, Slots: 2, Exact: true, Faults: 1, Guarantees: all},
@@ -41,8 +47,8 @@ func TestDeep(t *testing.T) {
 	explore(t, map[string]Config{
 		"two slots":           {Shards: 2, Slots: 2, Guarantees: G1},
 		"everything late, G2": {Shards: 2, Slots: 1, LateWrites: 1, LateWords: true, LateDeletes: true, Guarantees: all},
-		"Leases deleted, restored, hidden, second process": {
-			Shards: 2, Slots: 1, Tampers: 1, DeletedLeases: true, RestoredLeases: true, HiddenLeases: true, Second: true, Guarantees: G1,
+		"Leases deleted, restored, hidden, emptied, second process": {
+			Shards: 2, Slots: 1, Tampers: 1, DeletedLeases: true, RestoredLeases: true, HiddenLeases: true, EmptiedLeases: true, Second: true, Guarantees: G1,
 		},
 		"table lost": {Shards: 2, Slots: 1, Tampers: 1, WipedTable: true, Guarantees: all},
 		"table lost or taken for lost, everything late": {

@@ -64,6 +64,7 @@ func (p *packer) lease(l *lease) {
 	}
 	pack(p, &l.uid, uidBits)
 	p.flag(&l.hidden)
+	p.flag(&l.emptied)
 	p.revision(&l.revision)
 	pack(p, &l.shown, maxSlots)
 }

@@ -28,6 +28,7 @@ func (m *model) acquire(s state, n int, emit emitter) {
 	}
 	m.touch(&s, n)
 	m.lose(&s, n, sh.lease.holder)
+	sh.lease.emptied = false
 	if sh.lease.holder == absent {
 		sh.lease.uid = m.newUID(&s, n)
 	}
@@ -59,8 +60,21 @@ func (m *model) canAcquire(sh *shard) bool {
 	case p != nil:
 		return p.status == off || p.status == expired || p.status == valid && !m.keeps(RuleTakeSilent)
 	default:
+		return sh.lease.holder == crashed || m.released(sh)
+	}
+}
+
+// released reports whether nobody can be at work under a Lease that is free: its holder has released it, or its deadline has passed.
+func (m *model) released(sh *shard) bool {
+	if !sh.lease.emptied || !m.keeps(RuleReleased) {
 		return true
 	}
+	for _, p := range sh.processes {
+		if p.uid == sh.lease.uid && (p.status == valid || p.status == ghost) {
+			return false
+		}
+	}
+	return true
 }
 
 // process emits what a process does, and what happens to it.
@@ -190,7 +204,7 @@ func (m *model) life(s *state, n int, h holder, emit emitter) {
 	if p.status == expired && !holds && sh.lease.holder == nobody && !m.keeps(RuleLostStaysLost) {
 		t := *s
 		m.touch(&t, n)
-		t.shards[n].lease.holder = h
+		t.shards[n].lease.holder, t.shards[n].lease.emptied = h, false
 		q := t.shards[n].process(h)
 		q.status, q.uid = valid, sh.lease.uid
 		emit(step{text: "<P> acquires the Lease again, and goes on with what it knew", shard: n, process: h}, t, false)

@@ -220,7 +220,7 @@ func (m *model) view(s *state) ring.View {
 		live := p != nil && p.status == valid && m.holds(sh, l.holder)
 		v.Leases = append(v.Leases, ring.Lease{
 			Name: shardNames[n], UID: leaseUIDs[ownerOf(n, l.uid)],
-			Held: l.holder != nobody, Member: l.holder != nobody && !l.hidden, Marked: !live && m.keeps(RuleMarked),
+			Held: l.holder != nobody || !m.released(sh), Member: l.holder != nobody && !l.hidden, Marked: !live && m.keeps(RuleMarked),
 			Holds: ring.Holds{Revision: l.revision.real(), Slots: l.shown.ring()},
 		})
 	}

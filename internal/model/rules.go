@@ -29,6 +29,8 @@ const (
 	RuleDeletePrecondition
 	// RuleDeleteAnswer (H3): a Lease counts as deleted after the answer, not after the request.
 	RuleDeleteAnswer
+	// RuleReleased (H3, duty 5): a free Lease is released only if its holder says so. Until then it counts as held.
+	RuleReleased
 	// RuleForce (H3): the slots of Leases that are gone are given away.
 	RuleForce
 	// RuleGive: slots that nobody has are given away.

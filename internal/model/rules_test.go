@@ -25,6 +25,7 @@ func TestRules(t *testing.T) {
 		"H3: a Lease that is free or silent counts as gone":                     {RuleGone, Config{}, G1},
 		"H3: a Lease that has lost its label counts as gone":                    {RuleGoneByGet, Config{HiddenLeases: true, Tampers: 1}, G1},
 		"H3: a Lease that somebody deleted counts as gone at once":              {RuleWaitForDeleted, Config{DeletedLeases: true, Tampers: 1}, G1},
+		"H3: a free Lease counts as released":                                   {RuleReleased, Config{EmptiedLeases: true, Tampers: 1}, G1},
 		"H3: the sharder deletes a Lease before its holder's deadline":          {RuleDeleteSilent, Config{}, G1},
 		"H3: a deletion has no preconditions":                                   {RuleDeletePrecondition, Config{LateDeletes: true}, G1},
 		"H3: a Lease counts as deleted before the answer":                       {RuleDeleteAnswer, Config{LateDeletes: true}, G1},

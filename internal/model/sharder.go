@@ -14,6 +14,8 @@ func (m *model) deletion(s *state, n int, emit emitter) {
 	}
 	text := "the sharder deletes the silent Lease of <S>"
 	switch {
+	case sh.lease.holder == nobody && !m.released(sh):
+		return
 	case sh.lease.holder == nobody:
 		text = "the sharder deletes the free Lease of <S>"
 	case !m.silent(sh) && (sh.lease.holder < first || m.keeps(RuleDeleteSilent)):
@@ -271,7 +273,7 @@ func (m *model) fromShown(s *state, leftOut int, yield func(table)) {
 	forth, back := table{}, table{}
 	for n := range m.cfg.Shards {
 		l := &s.shards[n].lease
-		if n == leftOut || l.holder < crashed {
+		if n == leftOut || l.holder == absent || l.holder == nobody && m.released(&s.shards[n]) {
 			continue
 		}
 		if l.revision < s.table.revision && m.keeps(RuleFoundAnswers|RuleFound) {

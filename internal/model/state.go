@@ -119,6 +119,8 @@ type lease struct {
 	uid    uint8
 	// hidden: it has lost the label of the ring.
 	hidden bool
+	// emptied: it is free, but its holder has not released it.
+	emptied bool
 	// shown and revision are its word.
 	shown    set
 	revision revision
@@ -263,6 +265,9 @@ func (m *model) describe(s *state) string {
 		}
 		if sh.lease.hidden {
 			b.WriteString(" hidden")
+		}
+		if sh.lease.emptied {
+			b.WriteString(" without a release")
 		}
 		if sh.lease.revision > 0 {
 			fmt.Fprintf(&b, " holds %v %v", sh.lease.revision, sh.lease.shown)

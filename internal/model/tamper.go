@@ -19,6 +19,12 @@ func (m *model) tamperLease(s *state, n int, emit emitter) {
 		hidden.shards[n].lease.hidden = true
 		emit(step{text: "somebody removes the label of the ring from the Lease of <S>", shard: n}, hidden, false)
 	}
+	if m.cfg.EmptiedLeases && l.holder >= crashed {
+		emptied := t
+		emptied.shards[n].lease.holder, emptied.shards[n].lease.emptied = nobody, true
+		m.lose(&emptied, n, l.holder)
+		emit(step{text: "somebody removes the holder from the Lease of <S>", shard: n}, emptied, false)
+	}
 	if !m.cfg.RestoredLeases {
 		return
 	}
