@@ -1,19 +1,16 @@
 package sharder
 
 import (
-	"context"
 	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	coordinationinformers "k8s.io/client-go/informers/coordination/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	ringinformers "github.com/clusterring/clusterring/generated/informers/externalversions/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/leases"
-	"github.com/clusterring/clusterring/pkg/wire"
 )
 
 // informers are what a replica watches. They keep no more of an object than matters.
@@ -23,18 +20,12 @@ type informers struct {
 
 func newInformers(c *clients, tracker *leases.Tracker) (*informers, error) {
 	i := &informers{
-		rings: ringinformers.NewClusterRingInformer(c.ring, 0, cache.Indexers{}),
-		leases: coordinationinformers.NewFilteredLeaseInformer(c.kube, metav1.NamespaceAll, 0, cache.Indexers{},
-			func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing }),
+		rings:      ringinformers.NewClusterRingInformer(c.ring, 0, cache.Indexers{}),
 		namespaces: coreinformers.NewNamespaceInformer(c.kube, 0, cache.Indexers{}),
 	}
-	_, err := i.leases.AddEventHandler(tracker.Handler())
-	return i, errors.Join(err,
-		i.rings.SetTransform(trimRing), i.leases.SetTransform(leases.Trim), i.namespaces.SetTransform(trimNamespace),
-		i.leases.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
-			tracker.Interrupted()
-			cache.DefaultWatchErrorHandler(ctx, r, err)
-		}))
+	var err error
+	i.leases, err = leases.NewInformer(c.kube, tracker)
+	return i, errors.Join(err, i.rings.SetTransform(trimRing), i.namespaces.SetTransform(trimNamespace))
 }
 
 // all returns the informers with the names of their resources.

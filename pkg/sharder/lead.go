@@ -68,14 +68,14 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	}
 	leasesController, err := leases.New(leases.Config{
 		Client: clients.kube.CoordinationV1(), Informer: r.informers.leases, Tracker: r.tracker, Rings: r.snapshots,
-		Recorder: r.cfg.Recorder, Grace: r.cfg.Grace, Metrics: r.metrics.leases, MetricsProvider: r.metrics.queues,
+		Recorder: r.cfg.Recorder, Metrics: r.metrics.leases, MetricsProvider: r.metrics.queues,
 	})
 	if err != nil {
 		return err
 	}
 	tableController, err := table.New(table.Config{
 		Client: clients.ring, Leases: clients.kube.CoordinationV1(), Rings: r.informers.rings, Snapshots: r.snapshots,
-		Tracker: r.tracker, Missing: leasesController, Recorder: r.cfg.Recorder, Grace: r.cfg.Grace,
+		Tracker: r.tracker, Missing: leasesController, Recorder: r.cfg.Recorder,
 		Metrics: r.metrics.table, MetricsProvider: r.metrics.queues,
 	})
 	if err != nil {

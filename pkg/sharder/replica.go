@@ -82,7 +82,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, errors.New("sharder: RESTConfig, Namespace, Certificates, Recorder and Registerer are required")
 	}
 	cfg.withDefaults()
-	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(), calls: &rings.Calls{}}
+	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(cfg.Grace), calls: &rings.Calls{}}
 	// A watch that waits for the API server does not say that it broke, so the tracker must be told of the wait.
 	r.rest.Wrap(watchwait.Wrap(func(error) { r.tracker.Interrupted() }))
 	var err error

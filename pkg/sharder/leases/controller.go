@@ -59,8 +59,6 @@ type Config struct {
 	Rings Rings
 	// Recorder takes an event about the ring for each shard that left or died. Optional.
 	Recorder events.EventRecorder
-	// Grace is how long an expired Lease is left alone before it is deleted, a third of its duration by default.
-	Grace time.Duration
 	// Metrics are not registered by default.
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
@@ -127,7 +125,6 @@ func (c *Controller) tell(ring string) {
 
 // Run works until ctx ends. It must be called at most once.
 func (c *Controller) Run(ctx context.Context) error {
-	c.cfg.Tracker.Started()
 	c.cfg.Metrics.present.Store(c)
 	defer c.cfg.Metrics.present.CompareAndSwap(c, nil)
 	registration, err := c.cfg.Informer.AddEventHandler(cache.ResourceEventHandlerFuncs{

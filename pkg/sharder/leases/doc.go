@@ -21,6 +21,7 @@
 //
 // Only that they run at about the same rate. Time is counted from what this process observed, never from a time that another
 // machine wrote, and time in which this process could not observe never counts: after a broken watch all clocks start again
-// once the API server has answered, after a failed read that of the Lease. That a Lease is no more needs one thing beside
+// once the API server has answered, after a failed read that of the Lease. Whoever asks for Leases that came and went has to
+// know of each list (NewInformer), because client-go reports errors of lists and of requests for watches only. That a Lease is no more needs one thing beside
 // time, the API server's positive answer to a deletion with the resourceVersion of what was read, or to a GET of its name.
 package leases

@@ -26,11 +26,15 @@ const maxDuration = time.Hour
 // Tracker remembers when this process first saw the last renewal of every Lease, whose holder was seen to renew, for how long
 // a process can be at work under it, and which held Leases somebody deleted. It is safe for concurrent use.
 type Tracker struct {
+	grace time.Duration
+
 	mu       sync.Mutex
 	seen     map[types.UID]observation
-	watching time.Time // since when nothing can have been missed, zero before Started
-	deleted  map[types.UID]deletion
-	swept    time.Time
+	watching time.Time // since when nothing can have been missed
+	// listed is nil unless the informer lists, and then reports whether it has come to the end.
+	listed  func() bool
+	deleted map[types.UID]deletion
+	swept   time.Time
 	// version is the resourceVersion of the last event.
 	version string
 	// blind is set while it is not known whether this process could see a renewal if there were one.
@@ -44,9 +48,21 @@ type observation struct {
 	proved  bool
 	blind   bool // a read of this Lease has failed since
 	// holder is the last one of this Lease, and duration the longest with which it was seen to be renewed: what somebody else
-	// writes into the Lease does not make its process stop earlier.
-	holder   string
-	duration time.Duration
+	// writes into the Lease does not make its process stop earlier. over is when none of the holders before can be at work
+	// any more, and earlier the longest duration of these.
+	holder            string
+	duration, earlier time.Duration
+	over              time.Time
+	// ended says that the holder has released the Lease.
+	ended bool
+}
+
+// longest returns for how long after since a process can be at work.
+func (o observation) longest(now time.Time) time.Duration {
+	if now.Before(o.over) {
+		return max(o.duration, o.earlier)
+	}
+	return o.duration
 }
 
 // deletion is when a Lease was deleted, and by whom.
@@ -58,13 +74,14 @@ type deletion struct {
 	duration time.Duration
 }
 
-// NewTracker returns a Tracker that has seen nothing yet.
-func NewTracker() *Tracker {
-	return &Tracker{seen: map[types.UID]observation{}, deleted: map[types.UID]deletion{}}
+// NewTracker returns a Tracker that has seen nothing yet. The grace is how long an expired Lease is left alone before it is
+// deleted, a third of its duration if that is zero.
+func NewTracker(grace time.Duration) *Tracker {
+	return &Tracker{grace: grace, seen: map[types.UID]observation{}, deleted: map[types.UID]deletion{}}
 }
 
-// Handler returns what makes the Tracker see the events of an informer for Leases.
-func (t *Tracker) Handler() cache.ResourceEventHandler {
+// handler returns what makes the Tracker see the events of an informer for Leases.
+func (t *Tracker) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if lease, ok := obj.(*coordinationv1.Lease); ok {
@@ -77,9 +94,6 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 			is, ok2 := after.(*coordinationv1.Lease)
 			if !ok1 || !ok2 {
 				return
-			}
-			if was.ResourceVersion == is.ResourceVersion {
-				t.relisted() // The informer has listed again, and may have missed Leases that came and went.
 			}
 			if was.UID != is.UID || was.Labels[wire.LabelRing] != is.Labels[wire.LabelRing] {
 				t.gone(was, false)
@@ -94,7 +108,6 @@ func (t *Tracker) Handler() cache.ResourceEventHandler {
 				return
 			}
 			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				t.relisted()
 				if lease, ok := tombstone.Obj.(*coordinationv1.Lease); ok {
 					t.gone(lease, false)
 				}
@@ -143,14 +156,13 @@ func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) Sight {
 	if answered {
 		t.restored()
 	}
-	now, renewal := time.Now(), membership.RenewalOf(lease)
-	o := t.seen[lease.UID]
+	now, o := time.Now(), t.seen[lease.UID]
 	proved := o.proved
 	switch {
-	case o.renewal != renewal:
+	case o.renewal != membership.RenewalOf(lease):
 		// Somebody has written to the API server and the news has come through.
 		t.restored()
-		o = o.next(lease, now)
+		o = t.next(t.seen[lease.UID], lease, now)
 	case o.blind && answered:
 		o.since, o.blind = now, false
 	}
@@ -162,16 +174,25 @@ func (t *Tracker) observe(lease *coordinationv1.Lease, answered bool) Sight {
 		}
 	}
 	return Sight{
-		Since: o.since, Duration: max(membership.Duration(lease), o.duration), Holder: o.holder, Proved: o.proved, Released: o.released(lease),
+		Since: o.since, Duration: max(membership.Duration(lease), o.longest(now)), Holder: o.holder, Proved: o.proved, Released: o.released(lease),
 	}
 }
 
-// next returns the observation of another renewal. The zero value is that of a Lease that was not seen before.
-func (o observation) next(lease *coordinationv1.Lease, now time.Time) observation {
+// next returns the observation of a renewal that follows o, which is the zero value if the Lease was not seen before.
+func (t *Tracker) next(o observation, lease *coordinationv1.Lease, now time.Time) observation {
 	renewal := membership.RenewalOf(lease)
-	n := observation{renewal: renewal, since: now, holder: renewal.Holder(), duration: min(membership.Duration(lease), maxDuration)}
+	n := observation{renewal: renewal, since: now, duration: min(membership.Duration(lease), maxDuration)}
+	n.holder = cmp.Or(renewal.Holder(), o.holder)
 	n.proved = o.proved && renewal.SameHolder(o.renewal) || renewal.Proves(o.renewal)
-	n.holder, n.duration = cmp.Or(n.holder, o.holder), max(n.duration, o.duration)
+	switch {
+	case o.ended:
+	case n.holder == o.holder:
+		n.duration, n.earlier, n.over = max(n.duration, o.duration), o.earlier, o.over
+	default:
+		// The process of before may go on for as long as if it were silent from here.
+		n.earlier, n.over = o.longest(now), later(o.over, o.since.Add(t.Wait(o.duration)))
+	}
+	n.ended = n.released(lease)
 	return n
 }
 
@@ -188,19 +209,19 @@ func (t *Tracker) View(lease *coordinationv1.Lease) ring.Lease {
 	return v
 }
 
-// longest returns the longest duration with which the Lease was seen to be renewed, also if it is gone, 0 if it was never seen.
+// longest returns for how long after its last renewal a process can be at work under the Lease, also if it is gone, 0 if it was
+// never seen.
 func (t *Tracker) longest(uid types.UID) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(t.seen[uid].duration, t.deleted[uid].duration)
+	return max(t.seen[uid].longest(time.Now()), t.deleted[uid].duration)
 }
 
 // Subscribe calls f with the ring of a Lease whenever its holder has proved itself, or was replaced by one that has not. f must
 // not block. Subscribe must be called before the informer is started.
 func (t *Tracker) Subscribe(f func(ring string)) { t.subscribers = append(t.subscribers, f) }
 
-// Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. It is
-// meant to be called from the informer's watch error handler, too. All clocks start again as soon as there is news.
+// Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. All clocks start again as soon as there is news.
 func (t *Tracker) Interrupted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -227,15 +248,33 @@ func (t *Tracker) restored() {
 	now := time.Now()
 	t.watching = now
 	for uid, o := range t.seen {
+		if now.Before(o.over) {
+			o.over = now.Add(t.Wait(o.earlier))
+		}
 		o.since, o.blind = now, false
 		t.seen[uid] = o
 	}
 }
 
-func (t *Tracker) relisted() {
+// Listing says that the informer begins to list: until it has come to the end, Leases may come and go unseen. version returns the
+// resourceVersion that the informer has come to. A list follows each watch that was answered with an error, and client-go tells
+// nobody of one that came as an event, such as that the resourceVersion is too old.
+func (t *Tracker) Listing(version func() string) {
+	before := version()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.watching = time.Now()
+	t.listed = func() bool { return version() != before }
+}
+
+// watches returns since when nothing can have been missed.
+func (t *Tracker) watches() time.Time {
+	if t.listed != nil || t.watching.IsZero() {
+		t.watching = time.Now() // When exactly the list ended is not known, but it was before this.
+	}
+	if t.listed != nil && t.listed() {
+		t.listed = nil
+	}
+	return t.watching
 }
 
 // reached says that an event was seen.
@@ -243,6 +282,7 @@ func (t *Tracker) reached(lease *coordinationv1.Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.version = lease.ResourceVersion
+	t.watches()
 }
 
 // Reached reports whether this process has seen all that happened to the Leases up to a resourceVersion: the informer tells events
@@ -254,40 +294,32 @@ func (t *Tracker) Reached(version string) bool {
 	return err == nil && order >= 0
 }
 
-// Started says that the informer has synced: from now on no deletion is missed. Only the first call counts.
-func (t *Tracker) Started() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.watching.IsZero() {
-		t.watching = time.Now()
-	}
-}
-
 // Clear returns from when on no process can be at work under a Lease of the ring that is not there: this process has watched
 // the Leases without a gap for the longest duration that the ring allows and the grace, and so it has since each deletion, but
 // by Took, of one that was not released.
-func (t *Tracker) Clear(r *snapshot.Ring, grace time.Duration) time.Time {
+func (t *Tracker) Clear(r *snapshot.Ring) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	since := t.watching
-	if since.IsZero() {
-		since = time.Now()
-	}
-	until := since.Add(Wait(r.MaxLeaseDuration, grace))
+	until := t.watches().Add(t.Wait(r.MaxLeaseDuration))
 	for _, d := range t.deleted {
 		if d.ours || d.ring != (types.NamespacedName{Namespace: r.ShardNamespace, Name: r.Object.Name}) {
 			continue
 		}
-		if at := d.at.Add(Wait(max(r.MaxLeaseDuration, d.duration), grace)); at.After(until) {
-			until = at
-		}
+		until = later(until, d.at.Add(t.Wait(max(r.MaxLeaseDuration, d.duration))))
 	}
 	return until
 }
 
 // Wait returns how long a process can be at work whose Lease of that duration somebody has deleted: that, and the grace.
-func Wait(duration, grace time.Duration) time.Duration {
-	return duration + membership.Grace(duration, grace)
+func (t *Tracker) Wait(duration time.Duration) time.Duration {
+	return duration + membership.Grace(duration, t.grace)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Took says that this process deleted the Lease itself, when nobody could be at work under it.
@@ -318,6 +350,6 @@ func (t *Tracker) remember(lease *coordinationv1.Lease, ours bool) {
 	t.deleted[lease.UID] = deletion{
 		ring: types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[wire.LabelRing]},
 		at:   now, ours: ours || t.deleted[lease.UID].ours,
-		duration: max(t.seen[lease.UID].duration, t.deleted[lease.UID].duration),
+		duration: max(t.seen[lease.UID].longest(now), t.deleted[lease.UID].duration),
 	}
 }

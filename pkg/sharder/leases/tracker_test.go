@@ -42,7 +42,7 @@ func released(holder string) *coordinationv1.Lease {
 
 func TestTrackerCountsFromFirstSight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := NewTracker()
+		tr := NewTracker(time.Second)
 		at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 		check := func(what string, got, want time.Time) {
 			t.Helper()
@@ -69,7 +69,7 @@ func TestTrackerCountsFromFirstSight(t *testing.T) {
 }
 
 func TestTrackerProof(t *testing.T) {
-	tr := NewTracker()
+	tr := NewTracker(time.Second)
 	var told int
 	tr.Subscribe(func(string) { told++ })
 	steps := []struct {
@@ -119,8 +119,15 @@ func TestTrackerClear(t *testing.T) {
 			tr.Took(renewal("a", 0, "p"))
 			h.OnDelete(renewal("a", 0, "p"))
 		}, 61},
-		"interrupted":  {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Interrupted() }, 71},
-		"listed again": {func(_ *Tracker, h cache.ResourceEventHandler) { h.OnUpdate(renewal("a", 0, "p"), renewal("a", 0, "p")) }, 71},
+		"interrupted": {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Interrupted() }, 71},
+		"lists":       {func(tr *Tracker, _ cache.ResourceEventHandler) { tr.Listing(func() string { return "1" }) }, 81},
+		"listed": {func(tr *Tracker, h cache.ResourceEventHandler) {
+			version := "1"
+			tr.Listing(func() string { return version })
+			h.OnUpdate(renewal("a", 0, "p"), renewal("a", 1, "p")) // It was on its way when the list began.
+			version = "2"
+			h.OnUpdate(renewal("a", 1, "p"), renewal("a", 2, "p"))
+		}, 71},
 		"free, but only by hearsay": {func(_ *Tracker, h cache.ResourceEventHandler) {
 			h.OnDelete(cache.DeletedFinalStateUnknown{Key: "n/a", Obj: released("p")})
 		}, 71},
@@ -133,15 +140,69 @@ func TestTrackerClear(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr := NewTracker()
-				tr.Started()
+				tr := NewTracker(time.Second)
+				tr.Interrupted()
 				tr.Look(renewal("a", 0, "p"))
 				sleepUntil(10)
-				tt.do(tr, tr.Handler())
+				tt.do(tr, tr.handler())
 				sleepUntil(20)
 				r := &snapshot.Ring{Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: "r"}}, ShardNamespace: "n", MaxLeaseDuration: 60 * time.Second}
-				if got := tr.Clear(r, time.Second).Sub(begin); got != time.Duration(tt.want)*time.Second {
+				if got := tr.Clear(r).Sub(begin); got != time.Duration(tt.want)*time.Second {
 					t.Errorf("after %s, want %d s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestTrackerDuration: for how long a process can be at work under a Lease that one of a minute held before.
+func TestTrackerDuration(t *testing.T) {
+	lease := func(holder string, n int, seconds int32) *coordinationv1.Lease {
+		l := renewal("a", n, holder)
+		l.Spec.LeaseDurationSeconds = &seconds
+		return l
+	}
+	gap := func(tr *Tracker) { tr.Interrupted() }
+	look := func(l *coordinationv1.Lease) func(*Tracker) { return func(tr *Tracker) { tr.Look(l) } }
+	let := func(l *coordinationv1.Lease, by string) *coordinationv1.Lease {
+		l.Annotations = map[string]string{wire.AnnotationReleased: by}
+		return l
+	}
+	tests := map[string]struct {
+		steps   []func(*Tracker) // one a second, after one of a minute by p
+		last    *coordinationv1.Lease
+		want    int // seconds
+		shorter int // the second from which on it is 15, 0 for never
+	}{
+		"shortened":                      {nil, lease("p", 1, 15), 60, 0},
+		"released":                       {[]func(*Tracker){look(let(lease("", 1, 60), "p"))}, lease("q", 2, 15), 15, 0},
+		"released and back":              {[]func(*Tracker){look(let(lease("", 1, 60), "p"))}, lease("p", 2, 15), 15, 0},
+		"emptied":                        {[]func(*Tracker){look(lease("", 1, 15))}, lease("q", 2, 15), 60, 62},
+		"released by another":            {[]func(*Tracker){look(let(lease("", 1, 15), "o"))}, lease("q", 2, 15), 60, 62},
+		"taken":                          {nil, lease("q", 1, 15), 60, 61},
+		"taken, and taken again":         {[]func(*Tracker){look(lease("o", 1, 15))}, lease("q", 2, 15), 60, 61},
+		"taken, and not seen for a time": {[]func(*Tracker){look(lease("q", 1, 15)), gap}, lease("q", 2, 15), 60, 64},
+		"taken, and put back":            {[]func(*Tracker){look(lease("o", 1, 15))}, lease("p", 0, 15), 60, 61},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := NewTracker(time.Second)
+				tr.Look(lease("p", 0, 60))
+				for i, step := range append(tt.steps, look(tt.last)) {
+					sleepUntil(i + 1)
+					step(tr)
+				}
+				if got := tr.Look(tt.last).Duration; got != time.Duration(tt.want)*time.Second {
+					t.Errorf("%s, want %d s", got, tt.want)
+				}
+				for _, second := range []int{tt.shorter - 1, tt.shorter} {
+					if second > 3 {
+						sleepUntil(second)
+						if short := tr.Look(tt.last).Duration == 15*time.Second; short != (second == tt.shorter) {
+							t.Errorf("after %d s it is short: %v", second, short)
+						}
+					}
 				}
 			})
 		})
@@ -174,8 +235,8 @@ func TestTrackerReached(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tr := NewTracker()
-			tt.do(tr.Handler())
+			tr := NewTracker(time.Second)
+			tt.do(tr.handler())
 			if got := tr.Reached("100"); got != tt.want {
 				t.Errorf("reached: %v, want %v", got, tt.want)
 			}

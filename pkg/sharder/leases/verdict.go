@@ -42,12 +42,12 @@ func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v v
 	if seen.Holder == "" {
 		duration = max(duration, r.MaxLeaseDuration) // Whoever emptied the Lease may have emptied that, too.
 	}
-	v.state, v.next = membership.StateOf(lease, duration, seen.Since, now, c.cfg.Grace)
+	v.state, v.next = membership.StateOf(lease, duration, seen.Since, now, c.cfg.Tracker.grace)
 	if !v.state.MayBeDeleted() || len(lease.Finalizers) > 0 || lease.DeletionTimestamp != nil {
 		return v
 	}
 	if row || owing {
-		if silent := seen.Since.Add(Wait(duration, c.cfg.Grace)); now.Before(silent) && !seen.Released {
+		if silent := seen.Since.Add(c.cfg.Tracker.Wait(duration)); now.Before(silent) && !seen.Released {
 			v.next = silent // It is free, but nobody has said that work has ended.
 			return v
 		}
@@ -58,7 +58,7 @@ func (c *Controller) verdict(r *snapshot.Ring, lease *coordinationv1.Lease) (v v
 	if lease.Annotations[wire.AnnotationProblem] != "" {
 		delay = problemDelay
 	}
-	unused := seen.Since.Add(Wait(duration, c.cfg.Grace) + delay)
+	unused := seen.Since.Add(c.cfg.Tracker.Wait(duration) + delay)
 	if v.delete = !now.Before(unused); !v.delete {
 		v.next = unused
 	}
@@ -158,8 +158,8 @@ func (c *Controller) lookUp(ctx context.Context, r *snapshot.Ring, k key, lease 
 					klog.FromContext(ctx).V(2).Info("A row's Lease is there, but not as one of the ring", "ring", k.Ring, "shard", k.Name)
 				}
 			} else {
-				longest := c.cfg.Tracker.longest(types.UID(row.Lease))
-				f = fate{absent: time.Now(), wait: Wait(max(r.MaxLeaseDuration, longest), c.cfg.Grace)}
+				t := c.cfg.Tracker
+				f = fate{absent: time.Now(), wait: t.Wait(max(r.MaxLeaseDuration, t.longest(types.UID(row.Lease))))}
 				klog.FromContext(ctx).Info("The Lease of a shard is gone: its slots wait until no process can be at work any more",
 					"ring", k.Ring, "shard", k.Name, "slots", row.Slots.Len(), "wait", f.wait)
 			}

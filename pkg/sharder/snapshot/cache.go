@@ -39,8 +39,8 @@ type Proofs interface {
 
 // Config configures a Cache.
 type Config struct {
-	// Rings is an informer for ClusterRings and Leases one for the Leases that bear wire.LabelRing, best with the
-	// transform leases.Trim. New adds an index and event handlers, so they must not have been started yet.
+	// Rings is an informer for ClusterRings and Leases one for the Leases that bear wire.LabelRing, as leases.NewInformer
+	// makes it. New adds an index and event handlers, so they must not have been started yet.
 	Rings, Leases cache.SharedIndexInformer
 	// Namespaces lists all namespaces with their labels.
 	Namespaces corev1listers.NamespaceLister

@@ -46,8 +46,6 @@ type Config struct {
 	Missing Missing
 	// Recorder takes an event for each condition that tells something new. Optional.
 	Recorder events.EventRecorder
-	// Grace is that of the leases controller.
-	Grace time.Duration
 	// Metrics are not registered by default.
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
@@ -110,7 +108,6 @@ func (c *Controller) Report(ring string, condition metav1.Condition) {
 
 // Run works until ctx ends. It must be called at most once.
 func (c *Controller) Run(ctx context.Context) error {
-	c.cfg.Tracker.Started()
 	defer c.cfg.Metrics.reset()
 	// The snapshots take no notice of conditions that somebody has changed.
 	registration, err := c.cfg.Rings.AddEventHandler(cache.ResourceEventHandlerFuncs{

@@ -11,7 +11,7 @@
 // ring.Next leaves a founding table as it is until the View is Settled: the Leases of the namespace were listed from the
 // present state after the founding table was read or written, and no process can be at work whose Lease is not among them.
 // That is so once this process has watched the Leases without a gap, and has seen nobody else delete one that was held, for
-// the longest duration and the grace (leases.Wait). So a leader that has watched for long has nothing to wait for, but its watch
+// the longest duration and the grace (leases.Tracker.Wait). So a leader that has watched for long has nothing to wait for, but its watch
 // can be behind the list: it asks about deletions only after an event that is later than the list. Without one, it waits for as
 // long as after a deletion at the time of the list.
 //

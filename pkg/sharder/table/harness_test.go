@@ -14,7 +14,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	coordinationinformers "k8s.io/client-go/informers/coordination/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
@@ -141,11 +140,8 @@ func (w *world) lead() *replica {
 	ringInformer := ringinformers.NewFilteredClusterRingInformer(rings, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
 		o.FieldSelector = "metadata.name=" + w.ring
 	})
-	leaseInformer := coordinationinformers.NewFilteredLeaseInformer(kube, metav1.NamespaceAll, 0, cache.Indexers{},
-		func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
-	must(leaseInformer.SetTransform(leases.Trim))
-	tracker := leases.NewTracker()
-	_, err := leaseInformer.AddEventHandler(tracker.Handler())
+	tracker := leases.NewTracker(0)
+	leaseInformer, err := leases.NewInformer(kube, tracker)
 	must(err)
 	snapshots, err := snapshot.New(snapshot.Config{
 		Rings: ringInformer, Leases: leaseInformer, Resolver: resolver{}, Proofs: tracker, Namespace: "clusterring-system", Registerer: r.registry,

@@ -119,7 +119,7 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, tab
 	}
 	now := time.Now()
 	if s.listing == nil || s.listing.revision != table.Revision {
-		if until := c.cfg.Tracker.Clear(r, c.cfg.Grace); now.Before(until) {
+		if until := c.cfg.Tracker.Clear(r); now.Before(until) {
 			v.until = until
 			return until, nil
 		}
@@ -145,9 +145,9 @@ func (c *Controller) settle(ctx context.Context, r *snapshot.Ring, s *state, tab
 		}
 		return now.Add(listInterval), nil
 	}
-	until := s.listing.at.Add(leases.Wait(r.MaxLeaseDuration, c.cfg.Grace))
+	until := s.listing.at.Add(c.cfg.Tracker.Wait(r.MaxLeaseDuration))
 	if r.ShardNamespace == "" || c.cfg.Tracker.Reached(s.listing.version) {
-		until = earliest(until, c.cfg.Tracker.Clear(r, c.cfg.Grace))
+		until = earliest(until, c.cfg.Tracker.Clear(r))
 		v.until, wake = until, until
 	} else {
 		wake = earliest(until, now.Add(reachInterval))
