@@ -42,12 +42,12 @@ type InformerOptions struct {
 func NewInformer[L runtime.Object](r *Resource, c Client[L], o InformerOptions) cache.SharedIndexInformer {
 	if r.shard.standalone {
 		i := standaloneInformer(c, o)
-		r.use(standaloneAdapter{i}, nil)
+		r.store = i.GetStore()
 		return i
 	}
 	i := source.New(c, source.Options{
 		Ring: r.shard.cfg.Ring, ResyncPeriod: o.ResyncPeriod, Indexers: o.Indexers, Identifier: o.Identifier,
-		TweakListOptions: o.TweakListOptions, OnShow: r.onShow,
+		TweakListOptions: o.TweakListOptions, OnShow: r.onShow, OnSynced: r.shard.ledger.poke,
 	})
 	r.use(i, func(ctx context.Context) error {
 		options := metav1.ListOptions{Limit: 1}

@@ -2,8 +2,9 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -18,6 +19,8 @@ const (
 	// complainAfter is how long something must be wrong before it is told, and complainPeriod how often that is looked at.
 	complainAfter  = 30 * time.Second
 	complainPeriod = 5 * time.Second
+	// maxRetry is the longest time between two attempts to give the shard's word.
+	maxRetry = 2 * time.Second
 )
 
 // A keeper makes the shard follow the table: it opens and closes slots, gives the shard's word, and tells informers. It
@@ -29,16 +32,15 @@ type keeper struct {
 
 	ring *v1alpha1.ClusterRing // as last seen, nil if it is not there
 	read bool                  // the ring was looked for
+	seat ring.Seat             // as last seen
 
 	// shown is the word that the Lease shows, as far as it is known.
 	shown ring.Holds
-	// main and controlled are what informers were told; nothing until told is set.
-	main, controlled         ring.Slots
-	toldMain, toldControlled bool
-	// missing are the slots that a gain is under way for.
+	// shows says that main informers were told their slots.
+	shows bool
+	// missing are the slots that controlled informers read since begun.
 	missing ring.Slots
-	gain    *gain
-	waiting sync.WaitGroup // all gains
+	begun   time.Time
 
 	asked   time.Time // since when slots are given up
 	retry   <-chan time.Time
@@ -46,18 +48,10 @@ type keeper struct {
 	since   map[string]time.Time // for complaints
 }
 
-// A gain waits until controlled informers have slots.
-type gain struct {
-	slots  ring.Slots
-	begun  time.Time
-	cancel context.CancelFunc
-	done   chan struct{} // closed when they have
-	mu     sync.Mutex
-	err    error // why they do not
-}
-
 func newKeeper(s *Shard) *keeper {
-	return &keeper{shard: s, ledger: s.ledger, rings: make(chan *v1alpha1.ClusterRing, 1), since: map[string]time.Time{}}
+	return &keeper{
+		shard: s, ledger: s.ledger, rings: make(chan *v1alpha1.ClusterRing, 1), retries: backoff(maxRetry), since: map[string]time.Time{},
+	}
 }
 
 // see hands over the ring. It is called from one goroutine.
@@ -71,16 +65,10 @@ func (k *keeper) see(r *v1alpha1.ClusterRing) {
 
 // run works until the context ends. The error is one that the shard cannot live with.
 func (k *keeper) run(ctx context.Context) error {
-	defer k.waiting.Wait()
-	defer k.stopGain()
 	tick := time.NewTicker(complainPeriod)
 	defer tick.Stop()
 	k.ledger.sit(k.shard.cfg.Name, string(k.shard.lease.UID()))
 	for {
-		var gained chan struct{}
-		if k.gain != nil {
-			gained = k.gain.done
-		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -91,8 +79,6 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-k.ledger.changed:
 		case <-k.retry:
 			k.retry = nil
-		case <-gained:
-			k.gained(ctx)
 		case <-tick.C:
 			k.complain(ctx)
 			continue
@@ -127,10 +113,11 @@ func (k *keeper) take(ctx context.Context, r *v1alpha1.ClusterRing) error {
 		k.shard.once("unreadable table", func() { logger.Error(err, "The table of the ring is ignored") })
 		return nil
 	}
-	before := k.ledger.seated()
-	if after := k.ledger.see(string(r.UID), t); after.Slots != before.Slots || after.Releasing != before.Releasing {
-		logger.Info("The shard has other slots", "revision", after.Revision, "slots", after.Slots.Len(),
-			"gained", after.Own().Minus(before.Own()).Len(), "releasing", after.Releasing.Len())
+	before := k.seat
+	k.seat = k.ledger.see(string(r.UID), t)
+	if k.seat.Slots != before.Slots || k.seat.Releasing != before.Releasing {
+		logger.Info("The shard has other slots", "revision", k.seat.Revision, "slots", k.seat.Slots.Len(),
+			"gained", k.seat.Own().Minus(before.Own()).Len(), "releasing", k.seat.Releasing.Len())
 	}
 	return nil
 }
@@ -145,27 +132,60 @@ func (k *keeper) settle(ctx context.Context) {
 	}
 	gained, missing := k.ledger.drop(k.shown)
 	if !k.asked.IsZero() && !k.ledger.releasing() {
-		k.shard.metrics.released(time.Since(k.asked))
+		k.shard.metrics.release.Observe(time.Since(k.asked).Seconds())
 		k.asked = time.Time{}
+	}
+	if !k.read {
+		return
 	}
 	// Main informers are told of their first slots when their controlled objects are there, so that they have synced when
 	// everything is. Losses are shown to them first.
-	if k.read && (k.toldMain || missing.Empty()) {
-		k.tellMain(gained)
+	if k.shows || missing.Empty() {
+		k.show(true, gained)
 	}
 	// What was given up since the last look is lost first, even if it is the shard's own again: others may have worked there.
-	if k.read {
-		k.tellControlled(gained.Union(missing.Intersect(k.missing)))
-		k.tellControlled(gained.Union(missing))
+	k.show(false, gained.Union(missing.Intersect(k.missing)))
+	k.show(false, gained.Union(missing))
+	if missing != k.missing {
+		k.missing, k.begun = missing, time.Now()
 	}
-	if missing == k.missing {
-		return
+	if !missing.Empty() && k.unread() == nil {
+		k.gain(ctx)
 	}
-	k.stopGain()
-	k.missing = missing
-	if !missing.Empty() {
-		k.startGain(ctx, missing)
+}
+
+// show tells informers of main or of controlled resources which slots to show.
+func (k *keeper) show(main bool, slots ring.Slots) {
+	k.shows = k.shows || main
+	for _, r := range k.shard.resources {
+		if r.main == main {
+			r.informer.Set(slots)
+		}
 	}
+}
+
+// unread returns why controlled informers do not have all that is missing, or nil if they do.
+func (k *keeper) unread() error {
+	for _, r := range k.shard.resources {
+		if r.main {
+			continue
+		}
+		synced, err := r.informer.Synced()
+		if left := k.missing.Minus(synced); !left.Empty() {
+			return errors.Join(fmt.Errorf("objects of %s in %d slots are not read", r.kind, left.Len()), err)
+		}
+	}
+	return nil
+}
+
+// gain opens the missing slots. First Begin permits work, then main informers show objects.
+func (k *keeper) gain(ctx context.Context) {
+	slots, took := k.missing.Len(), time.Since(k.begun)
+	k.show(true, k.ledger.gain(k.missing))
+	k.missing = ring.Slots{}
+	k.shard.metrics.gains.Add(float64(slots))
+	k.shard.metrics.gain.Observe(took.Seconds())
+	klog.FromContext(ctx).V(2).Info("Work may begin in gained slots", "slots", slots, "took", took)
 }
 
 // write gives the shard's word.
@@ -181,95 +201,13 @@ func (k *keeper) write(ctx context.Context) {
 		if ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "The shard's word is not written, trying again")
 		}
-		if k.retries.Duration == 0 {
-			k.retries = backoff(2 * time.Second)
-		}
 		k.retry = time.After(k.retries.Step())
 		return
 	}
-	k.retries = wait.Backoff{}
+	k.retries = backoff(maxRetry)
 	if k.ledger.mustWrite(k.shown) {
 		k.ledger.poke() // work has ended while it was written
 	}
-}
-
-func (k *keeper) tellMain(slots ring.Slots) {
-	if k.toldMain && slots == k.main {
-		return
-	}
-	k.main, k.toldMain = slots, true
-	for _, r := range k.shard.resources {
-		if r.main && r.informer != nil {
-			r.informer.Set(slots)
-		}
-	}
-}
-
-func (k *keeper) tellControlled(slots ring.Slots) {
-	if k.toldControlled && slots == k.controlled {
-		return
-	}
-	k.controlled, k.toldControlled = slots, true
-	for _, r := range k.shard.resources {
-		if !r.main && r.informer != nil {
-			r.informer.Set(slots)
-		}
-	}
-}
-
-// startGain waits in the background until all controlled informers have the slots.
-func (k *keeper) startGain(ctx context.Context, slots ring.Slots) {
-	ctx, cancel := context.WithCancel(ctx)
-	g := &gain{slots: slots, begun: time.Now(), cancel: cancel, done: make(chan struct{})}
-	k.gain = g
-	var waiting sync.WaitGroup
-	for _, r := range k.shard.resources {
-		if !r.main && r.informer != nil {
-			waiting.Go(func() { g.wait(ctx, r) })
-		}
-	}
-	k.waiting.Go(func() {
-		waiting.Wait()
-		if ctx.Err() == nil {
-			close(g.done)
-		}
-	})
-}
-
-func (g *gain) wait(ctx context.Context, r *Resource) {
-	for ctx.Err() == nil {
-		attempt, cancel := context.WithTimeout(ctx, complainAfter)
-		err := r.informer.Wait(attempt, g.slots)
-		cancel()
-		if err == nil {
-			return
-		}
-		g.mu.Lock()
-		g.err = fmt.Errorf("%s: %w", r.kind, err)
-		g.mu.Unlock()
-	}
-}
-
-func (g *gain) why() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.err
-}
-
-func (k *keeper) stopGain() {
-	if k.gain != nil {
-		k.gain.cancel()
-	}
-	k.gain, k.missing = nil, ring.Slots{}
-}
-
-// gained opens the slots of a gain. First Begin permits work, then main informers show objects.
-func (k *keeper) gained(ctx context.Context) {
-	g := k.gain
-	k.stopGain()
-	k.tellMain(k.ledger.gain(g.slots))
-	k.shard.metrics.gained(g.slots.Len(), time.Since(g.begun))
-	klog.FromContext(ctx).V(2).Info("Work may begin in gained slots", "slots", g.slots.Len(), "took", time.Since(g.begun))
 }
 
 // complain tells what has been wrong for a while, each once.
@@ -277,7 +215,8 @@ func (k *keeper) complain(ctx context.Context) {
 	logger := klog.FromContext(ctx)
 	if r := k.ring; r != nil {
 		table := r.Status.Table
-		k.wrong("row", table != nil && !table.Founding && !lists(table, k.shard.cfg.Name), func() {
+		listed := table != nil && slices.ContainsFunc(table.Shards, func(row v1alpha1.TableShard) bool { return row.Name == k.shard.cfg.Name })
+		k.wrong("row", table != nil && !table.Founding && !listed, func() {
 			logger.Error(nil, "The table of the ring does not list this shard: look at the ring's conditions, and at the state of the shard's Lease",
 				"shardsNamespace", r.Spec.Shards.Namespace, "maxLeaseDuration", r.Spec.Shards.MaxLeaseDuration)
 		})
@@ -294,13 +233,10 @@ func (k *keeper) complain(ctx context.Context) {
 				"The shard gives nothing up", "kind", r.kind.String())
 		})
 	}
-	if k.gain != nil {
-		err := k.gain.why()
-		k.wrong("gain", err != nil, func() {
-			logger.Error(err, "Work cannot begin, because the objects of a controlled resource are not read: "+
-				"is its informer started, and may the shard list it?")
-		})
-	}
+	err := k.unread()
+	k.wrong("gain", err != nil, func() {
+		logger.Error(err, "Work cannot begin: are the informers of all controlled resources started, and may the shard list them?")
+	})
 }
 
 // wrong calls tell once if something stays wrong.
@@ -315,13 +251,4 @@ func (k *keeper) wrong(what string, is bool, tell func()) {
 	} else if time.Since(since) >= complainAfter {
 		k.shard.once(what, tell)
 	}
-}
-
-func lists(t *v1alpha1.Table, name string) bool {
-	for _, row := range t.Shards {
-		if row.Name == name {
-			return true
-		}
-	}
-	return false
 }

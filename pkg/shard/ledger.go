@@ -15,7 +15,7 @@ type ledger struct {
 	valid func() bool
 	// unbegun reports whether there is a main resource with objects that nobody works on.
 	unbegun func() bool
-	// changed has room for one: a slot that was to be given up has become idle.
+	// changed has room for one: a slot that was to be given up has become idle, or objects of gained slots were read.
 	changed chan struct{}
 
 	mu sync.Mutex
@@ -139,13 +139,6 @@ func (l *ledger) sit(name, lease string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seat = ring.Seat{Name: name, Lease: lease}
-}
-
-// seated returns the seat.
-func (l *ledger) seated() ring.Seat {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.seat
 }
 
 // partition notes what the ring keeps objects together by. It returns false if that has changed.

@@ -2,25 +2,21 @@ package shard
 
 import (
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clusterring/clusterring/pkg/ring"
 )
 
-// metrics count what happens to a shard. The zero value counts nothing.
+// metrics count what happens to a shard.
 type metrics struct {
-	gains           prometheus.Counter
-	gain, release   prometheus.Histogram
-	misplacedObject *prometheus.CounterVec
+	gains         prometheus.Counter
+	gain, release prometheus.Histogram
+	misplaced     *prometheus.CounterVec
 }
 
-// register makes the metrics, if there is somebody to take them.
+// register makes the metrics, and registers them if there is somebody to take them.
 func (m *metrics) register(r prometheus.Registerer, ringName string, l *ledger) error {
-	if r == nil {
-		return nil
-	}
 	labels := prometheus.Labels{"ring": ringName}
 	m.gains = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "clusterring_shard_slots_gained_total", Help: "Slots that work was opened for.", ConstLabels: labels,
@@ -34,11 +30,14 @@ func (m *metrics) register(r prometheus.Registerer, ringName string, l *ledger) 
 		Name: "clusterring_shard_release_duration_seconds", Buckets: buckets, ConstLabels: labels,
 		Help: "Time from a table that takes slots away until the shard's word without them was written.",
 	})
-	m.misplacedObject = prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.misplaced = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "clusterring_shard_misplaced_objects_total", ConstLabels: labels,
 		Help: "Main objects that were shown with the label of a slot that is not theirs. Nobody works on them until the sharder has corrected it.",
 	}, []string{"kind"})
-	errs := []error{r.Register(m.gains), r.Register(m.gain), r.Register(m.release), r.Register(m.misplacedObject)}
+	if r == nil {
+		return nil
+	}
+	errs := []error{r.Register(m.gains), r.Register(m.gain), r.Register(m.release), r.Register(m.misplaced)}
 	for state, count := range map[string]func() ring.Slots{
 		"open":      func() ring.Slots { return l.open },
 		"busy":      func() ring.Slots { return l.work.set.Union(l.requests.set) },
@@ -55,30 +54,4 @@ func (m *metrics) register(r prometheus.Registerer, ringName string, l *ledger) 
 		})))
 	}
 	return errors.Join(errs...)
-}
-
-func (m *metrics) gained(slots int, took time.Duration) {
-	if m.gains != nil {
-		m.gains.Add(float64(slots))
-		m.gain.Observe(took.Seconds())
-	}
-}
-
-func (m *metrics) released(took time.Duration) {
-	if m.release != nil {
-		m.release.Observe(took.Seconds())
-	}
-}
-
-// of shows the counter of a main resource from 0 on.
-func (m *metrics) of(kind string) {
-	if m.misplacedObject != nil {
-		m.misplacedObject.WithLabelValues(kind)
-	}
-}
-
-func (m *metrics) misplaced(kind string) {
-	if m.misplacedObject != nil {
-		m.misplacedObject.WithLabelValues(kind).Inc()
-	}
 }

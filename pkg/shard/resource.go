@@ -22,10 +22,11 @@ type Resource struct {
 	kind  schema.GroupKind
 	main  bool
 
-	// informer is nil until NewInformer has made it. probe lists and watches nothing, to find
-	// out whether that is possible.
-	informer informer
-	probe    func(ctx context.Context) error
+	// store is the informer's; nil until NewInformer has made it. For tests of controllers there is no informer of ours.
+	store    cache.Store
+	informer *source.Informer
+	// probe lists and watches nothing, to find out whether that is possible.
+	probe func(ctx context.Context) error
 
 	// begun is set once somebody has called Begin.
 	begun atomic.Bool
@@ -41,14 +42,6 @@ const (
 
 // maxDepth bounds how far up a controlled object's root is looked for.
 const maxDepth = 8
-
-// An informer gains and loses slots while it runs. See package source.
-type informer interface {
-	cache.SharedIndexInformer
-	Set(slots ring.Slots)
-	Wait(ctx context.Context, slots ring.Slots) error
-	Trouble() source.Trouble
-}
 
 // Resource names a main resource of the ring, whose objects have slots of their own. It is called once for each, before Run.
 func (s *Shard) Resource(gvk schema.GroupVersionKind) *Resource { return s.resource(gvk, true) }
@@ -67,7 +60,7 @@ func (s *Shard) resource(gvk schema.GroupVersionKind, main bool) *Resource {
 	}
 	s.resources[r.kind] = r
 	if main {
-		s.metrics.of(r.kind.String())
+		s.metrics.misplaced.WithLabelValues(r.kind.String()) // as 0
 	}
 	return r
 }
@@ -122,11 +115,8 @@ func (r *Resource) refused(ctx context.Context, slot int, obj metav1.Object) {
 }
 
 // Slot returns the slot of an object of a main resource.
-func (r *Resource) Slot(namespace, name string) int { return ring.Slot(r.key(namespace, name)) }
-
-// key returns the partition key of an object of a main resource.
-func (r *Resource) key(namespace, name string) string {
-	return partition.KeyBy(r.shard.ledger.partitionBy(), r.kind, namespace, name)
+func (r *Resource) Slot(namespace, name string) int {
+	return ring.Slot(partition.KeyBy(r.shard.ledger.partitionBy(), r.kind, namespace, name))
 }
 
 // slot returns the slot of an object, and false with -1 if it is not known.
@@ -169,13 +159,13 @@ func (r *Resource) slot(obj metav1.Object) (int, bool) {
 }
 
 // use takes an informer for the resource.
-func (r *Resource) use(i informer, probe func(context.Context) error) {
+func (r *Resource) use(i *source.Informer, probe func(context.Context) error) {
 	r.shard.mu.Lock()
 	defer r.shard.mu.Unlock()
 	if r.informer != nil {
 		r.shard.problems = append(r.shard.problems, fmt.Errorf("resource %s has two informers: make one, for all namespaces", r.kind))
 	}
-	r.informer, r.probe = i, probe
+	r.store, r.informer, r.probe = i.GetStore(), i, probe
 }
 
 // onShow looks at an object that an informer is about to show.
@@ -186,18 +176,18 @@ func (r *Resource) onShow(obj metav1.Object) {
 	r.learn(obj.GetNamespace())
 	if slot, ok := wire.Slot(obj.GetLabels(), r.shard.cfg.Ring); ok && slot != r.Slot(obj.GetNamespace(), obj.GetName()) {
 		// Begin refuses it, unless both slots are the shard's. The sharder corrects the label.
-		r.shard.metrics.misplaced(r.kind.String())
+		r.shard.metrics.misplaced.WithLabelValues(r.kind.String()).Inc()
 		klog.V(2).InfoS("An object has the label of a slot that is not its own", "kind", r.kind.String(), "object", klog.KObj(obj), "slot", slot)
 	}
 }
 
 // find returns an object that the informer has, or nil. What is in a namespace may be controlled by what is in none.
 func (r *Resource) find(namespace, name string) metav1.Object {
-	if r.informer == nil {
+	if r.store == nil {
 		return nil
 	}
 	for _, key := range []cache.ObjectName{{Namespace: namespace, Name: name}, {Name: name}} {
-		if found, ok, _ := r.informer.GetStore().GetByKey(key.String()); ok {
+		if found, ok, _ := r.store.GetByKey(key.String()); ok {
 			if obj, ok := found.(metav1.Object); ok {
 				return obj
 			}
@@ -220,7 +210,7 @@ func (r *Resource) learn(namespace string) {
 
 // idle reports whether it is a main resource with objects that nobody has ever begun to work on.
 func (r *Resource) idle() bool {
-	return r.main && !r.begun.Load() && r.informer != nil && len(r.informer.GetStore().ListKeys()) > 0
+	return r.main && !r.begun.Load() && len(r.store.ListKeys()) > 0
 }
 
 // work is what Begin permits: a context that knows which slot it is about.

@@ -42,19 +42,15 @@ func (s *Shard) Run(ctx context.Context, run func(ctx context.Context) error) er
 	}
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("ring", s.cfg.Ring, "shard", s.cfg.Name))
 	probing, stop := context.WithCancel(ctx)
-	var probe sync.WaitGroup
 	probed := make(chan struct{})
-	probe.Go(func() {
+	go func() {
 		defer close(probed)
 		s.probe(probing)
-	})
-	defer probe.Wait()
-	defer stop()
-	head := time.NewTimer(probeHead)
-	defer head.Stop()
+	}()
+	defer func() { stop(); <-probed }()
 	select {
 	case <-probed:
-	case <-head.C:
+	case <-time.After(probeHead):
 	case <-ctx.Done():
 	}
 	return s.lease.Run(ctx, func(ctx context.Context) error { return s.work(ctx, run) })
@@ -106,18 +102,14 @@ func (s *Shard) work(ctx context.Context, run func(context.Context) error) error
 // finish waits until all work has ended, or the Lease.
 func (s *Shard) finish(ctx context.Context) {
 	ended := s.ledger.close()
-	tell := time.NewTimer(unfinishedAfter)
+	tell := time.AfterFunc(unfinishedAfter, func() {
+		klog.FromContext(ctx).Info("Waiting for the end of work and of requests without an answer before the Lease is released",
+			"slots", s.ledger.unfinished().Len())
+	})
 	defer tell.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-ctx.Done():
-			return
-		case <-tell.C:
-			klog.FromContext(ctx).Info("Waiting for the end of work and of requests without an answer before the Lease is released",
-				"slots", s.ledger.unfinished().Len())
-		}
+	select {
+	case <-ended:
+	case <-ctx.Done():
 	}
 }
 

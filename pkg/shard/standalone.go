@@ -32,38 +32,22 @@ func standaloneInformer[L runtime.Object](c Client[L], o InformerOptions) cache.
 	if indexers == nil {
 		indexers = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	}
-	return cache.NewSharedIndexInformerWithOptions(everything[L]{c, o.TweakListOptions}, nil, cache.SharedIndexInformerOptions{
+	tweak := o.TweakListOptions
+	if tweak == nil {
+		tweak = func(*metav1.ListOptions) {}
+	}
+	// Fake clients cannot do without a list.
+	lw := source.ListFirst(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			tweak(&o)
+			return c.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			tweak(&o)
+			return c.Watch(ctx, o)
+		},
+	})
+	return cache.NewSharedIndexInformerWithOptions(lw, nil, cache.SharedIndexInformerOptions{
 		ResyncPeriod: o.ResyncPeriod, Indexers: indexers, Identifier: o.Identifier,
 	})
 }
-
-// everything lists and watches all objects.
-type everything[L runtime.Object] struct {
-	client Client[L]
-	tweak  func(*metav1.ListOptions)
-}
-
-func (e everything[L]) options(o metav1.ListOptions) metav1.ListOptions {
-	if e.tweak != nil {
-		e.tweak(&o)
-	}
-	return o
-}
-
-func (e everything[L]) List(o metav1.ListOptions) (runtime.Object, error) {
-	return e.client.List(context.Background(), e.options(o))
-}
-
-func (e everything[L]) Watch(o metav1.ListOptions) (watch.Interface, error) {
-	return e.client.Watch(context.Background(), e.options(o))
-}
-
-// IsWatchListSemanticsUnSupported makes informers list first: fake clients cannot do without.
-func (e everything[L]) IsWatchListSemanticsUnSupported() bool { return true }
-
-// standaloneAdapter makes an ordinary informer one of a shard's.
-type standaloneAdapter struct{ cache.SharedIndexInformer }
-
-func (standaloneAdapter) Set(ring.Slots)                         {}
-func (standaloneAdapter) Wait(context.Context, ring.Slots) error { return nil }
-func (standaloneAdapter) Trouble() source.Trouble                { return source.Trouble{} }

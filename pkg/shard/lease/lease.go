@@ -195,7 +195,7 @@ func (l *Lease) work(ctx context.Context, run func(ctx context.Context) error) e
 	if lost == nil {
 		return err
 	}
-	l.metrics.transition("lost")
+	l.metrics.transitions.WithLabelValues("lost").Inc()
 	klog.FromContext(ctx).Error(lost, "Work stopped, because the Lease was lost")
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrNotHeld) || errors.Is(err, ErrLost) {
 		return lost

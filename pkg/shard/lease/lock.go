@@ -250,7 +250,7 @@ func (l *lock) annotate(ctx context.Context) (map[string]string, error) {
 			l.seen = written
 			return annotations, nil
 		}
-		l.lease.metrics.failed()
+		l.lease.metrics.failures.Inc()
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("write the annotations: %w", err)
 		}
@@ -305,12 +305,12 @@ func (l *lock) write(
 	sent := l.lease.clock()
 	written, err := send(ctx, lease)
 	if err != nil {
-		l.lease.metrics.failed()
+		l.lease.metrics.failures.Inc()
 		l.logFailure(elector, err)
 		return err
 	}
 	if !l.held {
-		l.lease.metrics.transition("held")
+		l.lease.metrics.transitions.WithLabelValues("held").Inc()
 	}
 	l.seen, l.held, l.renewals = written, true, []metav1.MicroTime{renewal}
 	l.lease.renewed(sent, written.UID)
@@ -354,7 +354,7 @@ func (l *lock) release(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			l.lease.metrics.transition("released")
+			l.lease.metrics.transitions.WithLabelValues("released").Inc()
 			l.logger.Info("Lease released")
 			return
 		case apierrors.IsNotFound(err):

@@ -6,17 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count what happens to one Lease. The zero value counts nothing.
+// metrics count what happens to one Lease.
 type metrics struct {
 	failures    prometheus.Counter
 	transitions *prometheus.CounterVec
 }
 
-// register makes the metrics, if there is somebody to take them.
+// register makes the metrics, and registers them if there is somebody to take them.
 func (m *metrics) register(cfg Config, valid func() bool) error {
-	if cfg.Registerer == nil {
-		return nil
-	}
 	labels := prometheus.Labels{"lease": cfg.Namespace + "/" + cfg.Name}
 	m.failures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name:        "clusterring_lease_write_failures_total",
@@ -31,6 +28,9 @@ func (m *metrics) register(cfg Config, valid func() bool) error {
 	for _, to := range []string{"held", "released", "lost"} {
 		m.transitions.WithLabelValues(to) // as 0: Prometheus sees no increase in what was not there before
 	}
+	if cfg.Registerer == nil {
+		return nil
+	}
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "clusterring_lease_valid",
 		Help:        "1 while this process holds the Lease and may act, else 0.",
@@ -42,16 +42,4 @@ func (m *metrics) register(cfg Config, valid func() bool) error {
 		return 0
 	})
 	return errors.Join(cfg.Registerer.Register(m.failures), cfg.Registerer.Register(m.transitions), cfg.Registerer.Register(held))
-}
-
-func (m *metrics) failed() {
-	if m.failures != nil {
-		m.failures.Inc()
-	}
-}
-
-func (m *metrics) transition(to string) {
-	if m.transitions != nil {
-		m.transitions.WithLabelValues(to).Inc()
-	}
 }

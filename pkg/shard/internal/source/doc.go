@@ -14,7 +14,7 @@
 //
 // # What it guarantees
 //
-//   - After [Informer.Wait] returns, the store has all objects of the slots, as new as when they were set or newer. A slot
+//   - The store has all objects of the slots that [Informer.Synced] returns, as new as when they were set or newer. A slot
 //     that was lost and set again is read again: somebody else may have worked on its objects in between. This serves G1.
 //   - Within the slots, the store follows the API server as that of any informer does. An object's resourceVersion never
 //     goes back, and a handler is not called for an object that did not change.

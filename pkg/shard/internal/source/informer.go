@@ -31,6 +31,8 @@ type Options struct {
 	// OnShow is called for each object that is added or updated, before handlers are. It must not change the object, and
 	// must not wait. Optional.
 	OnShow func(metav1.Object)
+	// OnSynced is called when more slots are synced than before. It must not wait. Optional.
+	OnSynced func()
 }
 
 // An Informer is a shared informer whose objects are those of a set of slots. Without a call of Set its first list waits.
@@ -43,20 +45,30 @@ type Informer struct {
 // New returns an informer for the objects that c lists. They are of the type that L has as items.
 func New[L runtime.Object](c Client[L], o Options) *Informer {
 	example := exampleOf[L]()
-	s := newSource(newClient(c, o.Ring, o.TweakListOptions), o.Ring, example, o.OnShow)
+	s := newSource(newClient(c, o.Ring, o.TweakListOptions), example, o)
 	indexers := o.Indexers
 	if indexers == nil {
 		indexers = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	}
-	i := &Informer{source: s, SharedIndexInformer: cache.NewSharedIndexInformerWithOptions(s, example, cache.SharedIndexInformerOptions{
+	lw := ListFirst(&cache.ListWatch{ListWithContextFunc: s.list, WatchFuncWithContext: s.watch})
+	i := &Informer{source: s, SharedIndexInformer: cache.NewSharedIndexInformerWithOptions(lw, example, cache.SharedIndexInformerOptions{
 		ResyncPeriod: o.ResyncPeriod, Indexers: indexers, Identifier: o.Identifier,
 	})}
 	s.store = i.GetStore()
 	// Neither can fail before the informer runs.
 	_ = i.SetTransform(nil)
-	_, _ = i.SharedIndexInformer.AddEventHandlerWithResyncPeriod(s, 0)
+	_, _ = i.SharedIndexInformer.AddEventHandlerWithResyncPeriod(cache.ResourceEventHandlerFuncs{DeleteFunc: s.arrived}, 0)
 	return i
 }
+
+// ListFirst makes an informer list, then watch, instead of a watch that begins with the present state.
+func ListFirst(lw *cache.ListWatch) cache.ListerWatcher {
+	return cache.ToListWatcherWithWatchListSemantics(lw, listFirst{})
+}
+
+type listFirst struct{}
+
+func (listFirst) IsWatchListSemanticsUnSupported() bool { return true }
 
 // exampleOf returns an empty object of the type that a list has as items.
 func exampleOf[L runtime.Object]() runtime.Object {
@@ -78,10 +90,12 @@ func exampleOf[L runtime.Object]() runtime.Object {
 // Set says which slots are wanted from now on. It does not block. A slot that was not wanted for a moment is read again.
 func (i *Informer) Set(slots ring.Slots) { i.source.set(slots) }
 
-// Wait returns nil when all objects of the slots are in the store, as new as when the slots were set. It is an error if one
-// of them is not wanted, or stops being so. If the context ends, the error says why the objects could not be read.
-func (i *Informer) Wait(ctx context.Context, slots ring.Slots) error {
-	return i.source.wait(ctx, slots)
+// Synced returns those of the slots that are set whose objects are in the store, as new as when the slots were set. The error
+// says why the last read failed, if it did.
+func (i *Informer) Synced() (ring.Slots, error) {
+	i.source.mu.Lock()
+	defer i.source.mu.Unlock()
+	return i.source.synced, i.source.err
 }
 
 // RunWithContext runs the informer, and returns after all its goroutines have ended.

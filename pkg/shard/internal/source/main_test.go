@@ -1,18 +1,25 @@
 package source
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/ring"
 )
 
 var cluster *testenv.Cluster
 
 func TestMain(m *testing.M) {
+	// One of them sleeps until a while after the last error. In a bubble, whose clock begins in 2000, that can be decades.
+	utilruntime.ErrorHandlers = nil
 	testenv.Main(leakChecked{m}, &cluster, testenv.Options{CRDs: []string{}, WithoutControllerManager: true})
 }
 
@@ -35,4 +42,22 @@ func (l leakChecked) Run() int {
 		return 1
 	}
 	return 0
+}
+
+// Wait waits until slots are synced.
+func (i *Informer) Wait(ctx context.Context, slots ring.Slots) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		synced, err := i.Synced()
+		missing := slots.Minus(synced)
+		if missing.Empty() {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("wait for the objects of %d slots: %w", missing.Len(), ctx.Err()), err)
+		}
+	}
 }

@@ -2,8 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"reflect"
 	"sync"
 
@@ -26,7 +24,9 @@ type source struct {
 	kind    string         // for logs
 	example runtime.Object // an empty object
 	onShow  func(metav1.Object)
-	store   cache.Store // of the informer, for the last state of objects that were deleted
+	// onSynced is called when synced has grown.
+	onSynced func()
+	store    cache.Store // of the informer, for the last state of objects that were deleted
 
 	ready chan struct{} // closed by the first set
 	wake  chan struct{} // wakes the feed; has room for one
@@ -41,7 +41,6 @@ type source struct {
 	synced  ring.Slots             // those of wanted that the store has
 	marks   map[*mark]struct{}     // on their way to the store
 	stands  map[runtime.Object]any // on their way to the queue: objects that stand for something else
-	changed chan struct{}          // closed, and replaced, when synced grows
 	err     error                  // of the last read, if it failed
 
 	reading, watching Trouble
@@ -53,10 +52,10 @@ type mark struct{ slots ring.Slots }
 // moved is what a delete shows of an object that is still there, elsewhere.
 type moved struct{}
 
-func newSource(c client, ringName string, example runtime.Object, onShow func(metav1.Object)) *source {
+func newSource(c client, example runtime.Object, o Options) *source {
 	return &source{
-		client: c, ring: ringName, kind: reflect.TypeOf(example).String(), example: example, onShow: onShow,
-		ready: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		client: c, ring: o.Ring, kind: reflect.TypeOf(example).String(), example: example, onShow: o.OnShow, onSynced: o.OnSynced,
+		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 		marks: map[*mark]struct{}{}, stands: map[runtime.Object]any{},
 	}
 }
@@ -77,26 +76,6 @@ func (s *source) set(slots ring.Slots) {
 	select {
 	case s.wake <- struct{}{}:
 	default:
-	}
-}
-
-func (s *source) wait(ctx context.Context, slots ring.Slots) error {
-	for {
-		s.mu.Lock()
-		unwanted, missing := slots.Minus(s.wanted), slots.Minus(s.synced)
-		changed, err := s.changed, s.err
-		s.mu.Unlock()
-		switch {
-		case !unwanted.Empty():
-			return fmt.Errorf("slots %.40s are not set", unwanted.String())
-		case missing.Empty():
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("wait for the objects of %d slots: %w", missing.Len(), ctx.Err()), err)
-		}
 	}
 }
 
@@ -146,29 +125,23 @@ func (s *source) markFor(slots ring.Slots) *mark {
 	return m
 }
 
-// OnDelete is called by the informer, after its store has everything that was shown before.
-func (s *source) OnDelete(obj any) {
+// arrived is called by the informer for what is deleted, after its store has everything that was shown before.
+func (s *source) arrived(obj any) {
 	tombstone, _ := obj.(cache.DeletedFinalStateUnknown)
 	m, ok := tombstone.Obj.(*mark)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.marks[m]; !ok {
-		return // of an earlier feed
+	if _, ok := s.marks[m]; ok { // and not of an earlier feed
+		delete(s.marks, m)
+		s.synced = s.synced.Union(m.slots)
 	}
-	delete(s.marks, m)
-	s.synced = s.synced.Union(m.slots)
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	if s.onSynced != nil {
+		s.onSynced()
+	}
 }
-
-// OnAdd does nothing.
-func (s *source) OnAdd(any, bool) {}
-
-// OnUpdate does nothing.
-func (s *source) OnUpdate(any, any) {}
 
 // standIn makes an object that goes through the reflector as deleted, and arrives in the queue as a tombstone with what it
 // stands for. So no transform and no handler sees an object that is made up. If it stands for nothing, the tombstone has
@@ -218,22 +191,9 @@ func (s *source) transform(user cache.TransformFunc) cache.TransformFunc {
 	}
 }
 
-// IsWatchListSemanticsUnSupported makes the reflector of the informer list, then watch.
-func (s *source) IsWatchListSemanticsUnSupported() bool { return true }
-
-// List is not called: the reflector has a context.
-func (s *source) List(o metav1.ListOptions) (runtime.Object, error) {
-	return s.ListWithContext(context.Background(), o)
-}
-
-// Watch is not called either.
-func (s *source) Watch(o metav1.ListOptions) (watch.Interface, error) {
-	return s.WatchWithContext(context.Background(), o)
-}
-
-// ListWithContext waits until slots are set for the first time, reads their objects, and begins a feed of what comes after.
+// list waits until slots are set for the first time, reads their objects, and begins a feed of what comes after.
 // An error goes to the informer's WatchErrorHandler, and the informer tries again.
-func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+func (s *source) list(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
@@ -270,8 +230,8 @@ func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (run
 	return list, nil
 }
 
-// WatchWithContext returns the feed that the last list began. It ends with the informer.
-func (s *source) WatchWithContext(context.Context, metav1.ListOptions) (watch.Interface, error) {
+// watch returns the feed that the last list began. It ends with the informer.
+func (s *source) watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.feed, nil
