@@ -13,7 +13,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/config"
 )
 
-var errHelp = errors.New("help was asked for")
+var errAnswered = errors.New("help or the version was asked for")
 
 const usage = `sharder gives objects their slots, and slots to the shards of sharded controllers.
 
@@ -36,21 +36,27 @@ Settings can be in a file as well (--config); flags win over the file:
 Flags:
 `
 
-// parse makes the configuration of defaults, the file and the flags, in this order.
-func parse(args []string, logs *textlogger.Config, help io.Writer) (config.Sharder, error) {
+// parse makes the configuration of defaults, the file and the flags, in this order. It writes help or the version to out when
+// they are asked for, and returns errAnswered.
+func parse(args []string, logs *textlogger.Config, out io.Writer) (config.Sharder, error) {
 	cfg := config.Default()
 	var file string
 	fs := flags(&cfg, &file, logs)
+	showVersion := fs.Bool("version", false, "print the version and exit")
 	fs.SetOutput(io.Discard)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
-			fmt.Fprint(help, usage, fs.FlagUsagesWrapped(120))
-			return cfg, errHelp
+			fmt.Fprint(out, usage, fs.FlagUsagesWrapped(120))
+			return cfg, errAnswered
 		}
 		return cfg, err
 	}
 	if fs.NArg() > 0 {
 		return cfg, fmt.Errorf("unexpected argument %q: sharder takes flags only", fs.Arg(0))
+	}
+	if *showVersion {
+		fmt.Fprintln(out, versionLine())
+		return cfg, errAnswered
 	}
 	if file != "" {
 		given := map[*pflag.Flag]string{}

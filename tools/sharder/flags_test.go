@@ -75,12 +75,24 @@ func TestParse(t *testing.T) {
 
 func TestHelpNamesEveryFlag(t *testing.T) {
 	var help bytes.Buffer
-	if _, err := parse([]string{"--help"}, textlogger.NewConfig(), &help); !errors.Is(err, errHelp) {
+	if _, err := parse([]string{"--help"}, textlogger.NewConfig(), &help); !errors.Is(err, errAnswered) {
 		t.Fatalf("parse(--help) = %v", err)
 	}
 	for field, name := range flagOf {
 		if !strings.Contains(help.String(), "--"+name) {
 			t.Errorf("the help has no flag --%s for the field %s", name, field)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	defer func() { version, revision = "", "" }()
+	version, revision = "v1.2.3", "abcdef"
+	var out bytes.Buffer
+	if _, err := parse([]string{"--version", "--config=" + filepath.Join(t.TempDir(), "none")}, textlogger.NewConfig(), &out); !errors.Is(err, errAnswered) {
+		t.Fatalf("parse(--version) = %v", err)
+	}
+	if want := "sharder v1.2.3 (revision abcdef, go"; !strings.HasPrefix(out.String(), want) {
+		t.Errorf("--version prints %q, want it to start with %q", out.String(), want)
 	}
 }

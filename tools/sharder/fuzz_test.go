@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 		}
 		got, err := parse(args, textlogger.NewConfig(), io.Discard)
 		again, errAgain := parse(slices.Concat([]string{"--config=" + file}, args), textlogger.NewConfig(), io.Discard)
-		if (err == nil) != (errAgain == nil) || errors.Is(err, errHelp) != errors.Is(errAgain, errHelp) {
+		if (err == nil) != (errAgain == nil) || errors.Is(err, errAnswered) != errors.Is(errAgain, errAnswered) {
 			t.Fatalf("without a file: %v\nwith an empty one: %v", err, errAgain)
 		}
 		if err == nil {

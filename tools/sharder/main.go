@@ -32,7 +32,7 @@ func run(args []string) int {
 	logs := textlogger.NewConfig(textlogger.Output(os.Stderr))
 	cfg, err := parse(args, logs, os.Stdout)
 	switch {
-	case errors.Is(err, errHelp):
+	case errors.Is(err, errAnswered):
 		return 0
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "%v\nSee 'sharder --help'.\n", err)
