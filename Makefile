@@ -18,9 +18,13 @@ COUNT ?= 1
 FUZZTIME ?= 10s
 # How long the simulation runs.
 SOAK ?= 1h
+# The sharder's image: its name, with its registry and without a tag.
+IMAGE ?= clusterring/sharder
+# The version of the image or the release; empty for an image: what git describes the commit as.
+VERSION ?=
 
 TOOLS := bin/tools
-MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment
+MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment tools/release
 
 ##@ General
 
@@ -36,7 +40,7 @@ demo: build ## Watch shards share the work, join, leave and crash on a real cont
 
 .PHONY: clean
 clean: ## Remove what was built.
-	rm -rf bin _artifacts
+	rm -rf bin dist _artifacts
 
 ##@ Build
 
@@ -61,6 +65,24 @@ evaluation-smoke: build experiment ## Carry out some runs of the evaluation for 
 .PHONY: experiment
 experiment: ## Build the tool that runs and measures experiments into bin/.
 	go -C tools/experiment build -o ../../bin/experiment .
+
+.PHONY: image
+image: bin/release ## Make the image of the sharder for amd64 and arm64, as a file in dist/ that container runtimes load. IMAGE, VERSION.
+	bin/release image --image '$(IMAGE)' --version '$(VERSION)'
+
+.PHONY: push
+push: bin/release ## Make the image of the sharder and push it, with the credentials of docker login: IMAGE=host/name. VERSION.
+	bin/release push --image '$(IMAGE)' --version '$(VERSION)'
+
+.PHONY: release
+release: bin/release ## Make all files of a release in dist/: VERSION=v1.2.3. IMAGE.
+	rm -rf _artifacts/dist
+	bin/release all --image '$(IMAGE)' --version '$(VERSION)' --out _artifacts/dist
+	rm -rf dist && mv _artifacts/dist dist
+
+.PHONY: bin/release
+bin/release:
+	go -C tools/release build -o ../../bin/release .
 
 .PHONY: modules
 modules: ## Download all modules, for working without a network afterwards.
@@ -129,6 +151,7 @@ vet: bin/devcluster ## Run go vet.
 	go -C tools/devcluster vet ./...
 	go -C tools/devcluster/slottest vet ./...
 	go -C tools/experiment vet ./...
+	go -C tools/release vet ./...
 
 .PHONY: lint
 lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that is written by hand.
@@ -136,6 +159,7 @@ lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that 
 	cd tools/devcluster && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/devcluster/slottest && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/experiment && $(CURDIR)/$(TOOLS)/staticcheck ./...
+	cd tools/release && $(CURDIR)/$(TOOLS)/staticcheck ./...
 
 .PHONY: verify-docs
 verify-docs: ## Check links, commands and flags in the documentation, and the rules of the repository.

@@ -13,7 +13,7 @@ import (
 const root = "../.."
 
 // skipped are directories with nothing of ours in them. In a linked worktree .git is a file.
-var skipped = map[string]bool{".git": true, "bin": true, "_artifacts": true}
+var skipped = map[string]bool{".git": true, "bin": true, "dist": true, "_artifacts": true}
 
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 

@@ -1,0 +1,15 @@
+// Command release makes what users install: the image of the sharder, and everything else that belongs to a release.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	os.Exit(runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
