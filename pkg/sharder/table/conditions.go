@@ -21,7 +21,7 @@ const (
 	ConditionShardsAvailable = "ShardsAvailable"
 	// ConditionLeasesAccepted says that every Lease with the ring's label in the ring's namespace is a shard.
 	ConditionLeasesAccepted = "LeasesAccepted"
-	// ConditionSlotsAssigned says that every slot has a shard, and that none is asked for in vain.
+	// ConditionSlotsAssigned says that every slot has a shard which knows of it, and that none is asked for in vain.
 	ConditionSlotsAssigned = "SlotsAssigned"
 )
 
@@ -141,14 +141,22 @@ func slotsCondition(v view, p *progress, now time.Time) metav1.Condition {
 	case v.next.Founding:
 		return not("Founding", "The table is made from what the shards hold.")
 	}
-	var hanging []string
-	for _, row := range v.next.Rows {
-		if since := p.since(row.Lease); !since.IsZero() && now.Sub(since) >= hangsAfter && !row.Releasing.Empty() {
-			hanging = append(hanging, fmt.Sprintf("%s with the slots %s since %s", row.Name, cut(row.Releasing.String(), 60), since.UTC().Format(time.RFC3339)))
+	var mute, hanging []string
+	hangs := func(name string, slots ring.Slots, since time.Time) []string {
+		if since.IsZero() || now.Sub(since) < hangsAfter || slots.Empty() {
+			return nil
 		}
+		return []string{fmt.Sprintf("%s with the slots %s since %s", name, cut(slots.String(), 60), since.UTC().Format(time.RFC3339))}
+	}
+	for _, row := range v.next.Rows {
+		mute = append(mute, hangs(row.Name, row.Slots, p.mute[row.Lease])...)
+		hanging = append(hanging, hangs(row.Name, row.Releasing, p.since(row.Lease))...)
 	}
 	if free := unassigned(*v.next); !free.Empty() {
 		return not("SlotsUnassigned", "%d slots have no shard, so nobody works on their objects: %s. They wait for a shard that renews its Lease.", free.Len(), cut(free.String(), 100))
+	}
+	if len(mute) > 0 {
+		return not("NoWord", "Shards renew their Leases and do not answer the table, so perhaps nobody works on their slots: %s. A shard must write the annotation %s about the first table that it sees. Look at its log, or restart it.", list(mute), wire.AnnotationHolds)
 	}
 	if len(hanging) > 0 {
 		return not("ReleaseHangs", "Shards were asked to give up slots and have not done so: %s. They end work that is under way first; a sync that never ends holds them up.", list(hanging))

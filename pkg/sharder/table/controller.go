@@ -153,6 +153,9 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	} else if table.Revision > 0 {
 		v.next = &table
 	}
+	if v.next != nil {
+		s.progress.listen(*v.next, v.Leases, time.Now())
+	}
 	c.mu.Lock()
 	found := slices.Collect(maps.Values(c.found[name]))
 	c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/clusterring/clusterring/pkg/ring"
 )
 
-// hangsAfter is how long a release may take before a condition tells of it.
+// hangsAfter is how long a release, or the first word of a shard, may take before a condition tells of it.
 const hangsAfter = time.Minute
 
 // progress is since when slots are asked for, as this leader saw it.
@@ -21,6 +21,21 @@ type progress struct {
 	asked map[string]map[int]time.Time
 	// last is when a shard was last asked for a slot.
 	last time.Time
+	// mute is, by UID, since when a shard has slots under a Lease without any word: each answers the first table that it sees.
+	mute map[string]time.Time
+}
+
+// listen notes which shards with slots have never given their word.
+func (p *progress) listen(t ring.Table, leases []ring.Lease, now time.Time) {
+	mute := map[string]time.Time{}
+	for _, l := range leases {
+		if l.Held && !l.Gone && l.Holds.Revision == 0 && !slotsOf(t, l.UID).Empty() {
+			if mute[l.UID] = now; !p.mute[l.UID].IsZero() {
+				mute[l.UID] = p.mute[l.UID]
+			}
+		}
+	}
+	p.mute = mute
 }
 
 // see takes over a table that is in effect, and reports how long it took the shards that gave slots up since the last one.
@@ -85,8 +100,13 @@ func (p *progress) since(uid string) (since time.Time) {
 	return since
 }
 
-// wake returns how long the ring can be left alone: until at, and not for long while shards are asked for slots.
+// wake returns how long the ring can be left alone: until at, and not for long while shards are asked for slots or are mute.
 func (p *progress) wake(now, at time.Time) time.Duration {
+	for _, since := range p.mute {
+		if hangs := since.Add(hangsAfter); hangs.After(now) {
+			at = earliest(at, hangs)
+		}
+	}
 	for uid := range p.asked {
 		at = earliest(at, now.Add(hangsAfter/4))
 		if hangs := p.since(uid).Add(hangsAfter); hangs.After(now) {

@@ -263,6 +263,37 @@ func TestReleaseHangs(t *testing.T) {
 	})
 }
 
+// TestMute: a shard renews its Lease and never says what it makes of the table. That is told, until it does.
+func TestMute(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.lead()
+		w.join("a")
+		w.shares(6*time.Second, map[string]int{"a": 1024})
+		b := w.join("b")
+		b.mute.Store(true)
+		w.shares(6*time.Second, map[string]int{"a": 512, "b": 512})
+		told := func(status metav1.ConditionStatus, reason, message string) func() error {
+			return func() error {
+				ready, c := w.condition(v1alpha1.ConditionReady), w.condition(table.ConditionSlotsAssigned)
+				if ready.Status != status || c.Reason != reason || !strings.Contains(c.Message, message) {
+					return fmt.Errorf("ready: %s, %s: %s", ready.Status, c.Reason, c.Message)
+				}
+				return nil
+			}
+		}
+		if took := w.eventually(65*time.Second, told(metav1.ConditionFalse, "NoWord", "b with the slots")); took < 55*time.Second {
+			t.Errorf("told after %s", took)
+		}
+		revision := w.object().ResourceVersion
+		time.Sleep(5 * time.Minute)
+		if w.object().ResourceVersion != revision {
+			t.Error("it was told again")
+		}
+		b.mute.Store(false)
+		w.eventually(tolerance, told(metav1.ConditionTrue, "AllAssigned", ""))
+	})
+}
+
 // TestHostileLeases puts Leases beside the shards that no shard writes, refuses all writes to them, and one healthy shard's.
 func TestHostileLeases(t *testing.T) {
 	now := metav1.NewMicroTime(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
