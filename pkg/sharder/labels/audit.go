@@ -168,7 +168,7 @@ func (r *runner) post() {
 	if found.Status == metav1.ConditionTrue && !r.audited.Load() {
 		return // Nobody has looked at what was there before, so what an earlier term found stands.
 	}
-	r.cfg.Report(r.name, found)
+	r.cfg.Report(r.ring.Object, found)
 }
 
 // roughly says how many objects do something, in words that do not change with every object.

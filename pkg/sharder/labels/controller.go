@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 	// Namespaces is an informer. It must be running, and is required with Lead.
 	Namespaces cache.SharedIndexInformer
 	// Report takes the condition ObjectsLabelled of a ring. Required with Lead.
-	Report func(ring string, condition metav1.Condition)
+	Report func(ring *v1alpha1.ClusterRing, condition metav1.Condition)
 	// Born is called with the ring of each main object that was created lately, under a name of its own, and has no label:
 	// admission should have labelled it. Optional.
 	Born func(ring string, object types.UID)

@@ -104,7 +104,7 @@ func (f *fixture) start(lead bool) {
 	f.t.Helper()
 	c, err := New(Config{
 		Metadata: metadata.NewForConfigOrDie(cluster.Config()), Rings: f.rings, Lead: lead, Namespaces: f.namespaces, Metrics: NewMetrics(nil),
-		Report: func(_ string, c metav1.Condition) { f.found.Store(&c) },
+		Report: func(_ *v1alpha1.ClusterRing, c metav1.Condition) { f.found.Store(&c) },
 	})
 	if err != nil {
 		f.t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/clusterring/clusterring/internal/worker"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -47,7 +48,7 @@ type Config struct {
 	Rings        Rings
 	Certificates certificates.Source
 	// Report takes the conditions of rings that the controller finds out about. Required.
-	Report  func(ring string, condition metav1.Condition)
+	Report  func(ring *v1alpha1.ClusterRing, condition metav1.Condition)
 	Webhook Webhook
 	// Namespace is the sharder's own. Objects in it are not sharded by default.
 	Namespace string
@@ -151,17 +152,17 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	if r.Object.DeletionTimestamp != nil {
 		return 0, nil
 	}
-	c.cfg.Report(name, resourcesCondition(r))
+	c.cfg.Report(r.Object, resourcesCondition(r))
 	p, err := c.permissionsFor(ctx, r)
 	if err != nil {
 		return 0, err // Without an answer there is nothing to tell, and all stays as it is.
 	}
-	c.cfg.Report(name, p.condition())
+	c.cfg.Report(r.Object, p.condition())
 	admission, again, err := c.configureAdmission(ctx, r, p)
 	if ctx.Err() != nil || apierrors.IsConflict(err) {
 		return 0, err
 	}
-	c.cfg.Report(name, admission)
+	c.cfg.Report(r.Object, admission)
 	// Permissions, calls and certificates change without an event.
 	next := min(max(time.Until(p.next), time.Second), lookInterval)
 	if again > 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -60,7 +61,7 @@ type Controller struct {
 	mu    sync.Mutex
 	rings map[string]*state
 	// found is what other controllers reported, by ring and type of condition.
-	found map[string]map[string]metav1.Condition
+	found map[types.UID]map[string]metav1.Condition
 }
 
 const (
@@ -78,7 +79,7 @@ func New(cfg Config) (*Controller, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	c := &Controller{cfg: cfg, rings: map[string]*state{}, found: map[string]map[string]metav1.Condition{}}
+	c := &Controller{cfg: cfg, rings: map[string]*state{}, found: map[types.UID]map[string]metav1.Condition{}}
 	var err error
 	c.worker, err = worker.New(worker.Config[string]{
 		Name: "table", Workers: workers, Sync: c.sync,
@@ -93,16 +94,20 @@ func (c *Controller) add(ring string) { c.worker.Add(ring) }
 
 // Report takes a condition of a ring that another controller of this term has found out about, so that there is one writer of
 // the status (H1). Its times do not matter, and neither reason nor message may have in it what is different each time, such
-// as an age: each difference is a write. It does not block, and is safe for concurrent use.
-func (c *Controller) Report(ring string, condition metav1.Condition) {
+// as an age: each difference is a write. What is reported late, of a ring that is gone or was made again, is dropped. It does not
+// block, and is safe for concurrent use.
+func (c *Controller) Report(ring *v1alpha1.ClusterRing, condition metav1.Condition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.found[ring] == nil {
-		c.found[ring] = map[string]metav1.Condition{}
+	if r, ok := c.cfg.Snapshots.Get(ring.Name); !ok || r.Object.UID != ring.UID {
+		return
 	}
-	if c.found[ring][condition.Type] != condition {
-		c.found[ring][condition.Type] = condition
-		c.add(ring)
+	if c.found[ring.UID] == nil {
+		c.found[ring.UID] = map[string]metav1.Condition{}
+	}
+	if c.found[ring.UID][condition.Type] != condition {
+		c.found[ring.UID][condition.Type] = condition
+		c.add(ring.Name)
 	}
 }
 
@@ -157,7 +162,7 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 		s.progress.listen(*v.next, v.Leases, time.Now())
 	}
 	c.mu.Lock()
-	found := slices.Collect(maps.Values(c.found[name]))
+	found := slices.Collect(maps.Values(c.found[r.Object.UID]))
 	c.mu.Unlock()
 	found = append(found, shardsCondition(r, v), leasesCondition(r, v), slotsCondition(v, &s.progress, time.Now()))
 	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
@@ -172,6 +177,7 @@ func (c *Controller) state(r *snapshot.Ring) *state {
 	defer c.mu.Unlock()
 	s := c.rings[r.Object.Name]
 	if s == nil || s.uid != r.Object.UID {
+		c.drop(r.Object.Name)
 		s = &state{uid: r.Object.UID, joined: map[string]time.Time{}}
 		c.rings[r.Object.Name] = s
 	}
@@ -180,10 +186,17 @@ func (c *Controller) state(r *snapshot.Ring) *state {
 
 func (c *Controller) forget(name string) {
 	c.mu.Lock()
-	delete(c.rings, name)
-	delete(c.found, name)
+	c.drop(name)
 	c.mu.Unlock()
 	c.cfg.Metrics.forget(name)
+}
+
+// drop drops what is known of the ring that had the name.
+func (c *Controller) drop(name string) {
+	if s := c.rings[name]; s != nil {
+		delete(c.found, s.uid)
+	}
+	delete(c.rings, name)
 }
 
 // get reads the ring from the present state.

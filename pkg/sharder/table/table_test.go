@@ -3,7 +3,9 @@ package table_test
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -294,7 +296,8 @@ func TestMute(t *testing.T) {
 	})
 }
 
-// TestHostileLeases puts Leases beside the shards that no shard writes, refuses all writes to them, and one healthy shard's.
+// TestHostileLeases puts Leases beside the shards that no shard writes, and refuses all writes of the sharder to them and to the
+// Lease of a healthy shard, which somebody has taken the state from.
 func TestHostileLeases(t *testing.T) {
 	now := metav1.NewMicroTime(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
 	lease := func(name, holder string, seconds int32, annotations map[string]string) *coordinationv1.Lease {
@@ -332,8 +335,10 @@ func TestHostileLeases(t *testing.T) {
 			l.UID = types.UID("")
 			_, _ = w.kube.CoordinationV1().Leases(w.namespace).Create(t.Context(), l, metav1.CreateOptions{})
 		}
+		var refused sync.Map
 		leader.faults.set(func(r *http.Request) int {
-			if (r.Method == http.MethodPatch || r.Method == http.MethodDelete) && strings.Contains(r.URL.Path, "/leases/x-") {
+			if (r.Method == http.MethodPatch || r.Method == http.MethodDelete) && (strings.Contains(r.URL.Path, "/leases/x-") || strings.HasSuffix(r.URL.Path, "/leases/a")) {
+				refused.Store(r.Method+path.Base(r.URL.Path), true)
 				return http.StatusInternalServerError
 			}
 			return 0
@@ -344,8 +349,21 @@ func TestHostileLeases(t *testing.T) {
 			}
 			return nil
 		})
+		stateless := []byte(`{"metadata":{"labels":{"` + wire.LabelState + `":null}}}`)
+		if _, err := w.kube.CoordinationV1().Leases(w.namespace).Patch(t.Context(), "a", types.MergePatchType, stateless, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		b.crash()
 		w.shares(shardDuration*4/3+time.Second, map[string]int{"a": 1024})
+		if _, ok := refused.Load(http.MethodPatch + "a"); !ok {
+			t.Error("no write to the Lease of a was refused")
+		}
+		w.eventually(15*time.Second, func() error {
+			if c := w.condition(table.ConditionLeasesAccepted); c.Reason != "LeaseRefused" || !strings.Contains(c.Message, "default/a") {
+				return fmt.Errorf("condition %+v", c)
+			}
+			return nil
+		})
 		for _, row := range w.object().Status.Table.Shards {
 			if strings.HasPrefix(row.Name, "x-") {
 				t.Errorf("the hostile Lease %s has slots", row.Name)
@@ -356,6 +374,8 @@ func TestHostileLeases(t *testing.T) {
 		list, err := w.kube.CoordinationV1().Leases(w.namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(list.Items) != 1 {
 			t.Errorf("%d Leases are left, want the one of a: %v", len(list.Items), err)
+		} else if state := list.Items[0].Labels[wire.LabelState]; state != "ready" {
+			t.Errorf("a has the state %q", state)
 		}
 	})
 }
@@ -375,7 +395,7 @@ func TestQuiet(t *testing.T) {
 		if after := w.object(); after.ResourceVersion != before.ResourceVersion {
 			t.Errorf("the status was written for nothing: %+v", after.Status)
 		}
-		leader.table.Report(w.ring, metav1.Condition{Type: "AdmissionConfigured", Status: metav1.ConditionFalse, Reason: "Bad", Message: strings.Repeat("ä", 40000)})
+		leader.table.Report(before, metav1.Condition{Type: "AdmissionConfigured", Status: metav1.ConditionFalse, Reason: "Bad", Message: strings.Repeat("ä", 40000)})
 		w.eventually(tolerance, func() error {
 			if c := w.condition(v1alpha1.ConditionReady); c.Reason != "Bad" || len(c.Message) > 32768 || !utf8.ValidString(c.Message) {
 				return fmt.Errorf("ready: %s, a message of %d bytes", c.Reason, len(c.Message))
