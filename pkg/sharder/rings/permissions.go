@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -16,8 +18,13 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
 
-// neededVerbs are what the sharder must be allowed to do with sharded resources.
-var neededVerbs = []string{"get", "list", "watch", "patch"}
+// neededVerbs are what the sharder must be allowed to do with sharded resources, and leaseVerbs with Leases in the namespace of
+// the ring's shards, beside reading all that have the ring's label.
+var (
+	neededVerbs = []string{"get", "list", "watch", "patch"}
+	leaseVerbs  = []string{"get", "patch", "delete"}
+	leases      = coordinationv1.Resource("leases")
+)
 
 // missing is a resource and the verbs that the sharder is not allowed.
 type missing struct {
@@ -29,7 +36,10 @@ type missing struct {
 type permissions struct {
 	of      []schema.GroupResource
 	missing []missing
-	next    time.Time
+	// leases are the verbs that are missing for Leases in the namespace of the shards, and user is who misses them.
+	leases          []string
+	namespace, user string
+	next            time.Time
 }
 
 // granted returns those of the main resources, with those of their controlled resources, that nothing is missing for.
@@ -56,9 +66,9 @@ func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (perm
 	if known != nil && now.Before(known.next) && slices.Equal(known.of, of) {
 		return *known, nil
 	}
-	p := permissions{of: of}
+	p := permissions{of: of, namespace: r.ShardNamespace}
 	for _, gr := range of {
-		verbs, err := c.forbidden(ctx, gr)
+		verbs, err := c.forbidden(ctx, gr, "", neededVerbs)
 		if err != nil {
 			return permissions{}, err
 		}
@@ -66,8 +76,17 @@ func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (perm
 			p.missing = append(p.missing, missing{resource: gr, verbs: verbs})
 		}
 	}
+	if p.namespace != "" {
+		var err error
+		if p.leases, err = c.forbidden(ctx, leases, p.namespace, leaseVerbs); err != nil {
+			return permissions{}, err
+		}
+	}
 	again := permissionInterval
-	if len(p.missing) > 0 {
+	if len(p.leases) > 0 {
+		p.user = c.user(ctx)
+	}
+	if len(p.missing) > 0 || len(p.leases) > 0 {
 		again = retryInterval
 	}
 	p.next = now.Add(wait.Jitter(again, 0.2))
@@ -75,15 +94,26 @@ func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (perm
 	return p, nil
 }
 
-// forbidden returns the verbs that the sharder needs for the resource and does not have.
-func (c *Controller) forbidden(ctx context.Context, gr schema.GroupResource) ([]string, error) {
+// user returns by which name the API server knows the sharder.
+func (c *Controller) user(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	review, err := c.cfg.Client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "system:serviceaccount:" + c.cfg.Namespace + ":sharder" // as in the installation manifests
+	}
+	return review.Status.UserInfo.Username
+}
+
+// forbidden returns those of the verbs that the sharder does not have for the resource in a namespace, or in all.
+func (c *Controller) forbidden(ctx context.Context, gr schema.GroupResource, namespace string, needed []string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var verbs []string
-	for _, verb := range neededVerbs {
+	for _, verb := range needed {
 		review, err := c.cfg.Client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: verb, Group: gr.Group, Resource: gr.Resource,
+				Verb: verb, Group: gr.Group, Resource: gr.Resource, Namespace: namespace,
 			}},
 		}, metav1.CreateOptions{})
 		if err != nil {
@@ -111,19 +141,28 @@ func resolved(r *snapshot.Ring) []schema.GroupResource {
 // aggregateLabel is what the ClusterRole of the installation manifests collects rules by.
 const aggregateLabel = `sharding.clusterring.dev/aggregate-to-sharder: "true"`
 
-// condition says what is missing and gives the rules to add.
+// condition says what is missing and gives the rules to add, or the command that adds them.
 func (p permissions) condition() metav1.Condition {
-	if len(p.missing) == 0 {
-		return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionTrue, Reason: "Granted",
-			Message: "The sharder may get, list, watch and patch the resources of the ring."}
-	}
-	var lacks, rules []string
+	var lacks, rules, parts []string
 	for _, m := range p.missing {
 		lacks = append(lacks, strings.Join(m.verbs, ", ")+" "+m.resource.String())
 		rules = append(rules, fmt.Sprintf(`- {apiGroups: [%q], resources: [%q], verbs: ["%s"]}`,
 			m.resource.Group, m.resource.Resource, strings.Join(neededVerbs, `", "`)))
 	}
-	return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionFalse, Reason: "MissingPermission", Message: fmt.Sprintf(
-		"The sharder is not allowed to %s, so it does not label these objects. Add to the rules of a ClusterRole that is bound to the sharder, such as one with the label %s: %s",
-		strings.Join(lacks, "; "), aggregateLabel, strings.Join(rules, " "))}
+	if len(p.leases) > 0 {
+		const role = "clusterring-sharder-leases"
+		parts = append(parts, fmt.Sprintf(
+			"The sharder is not allowed to %[1]s Leases in the namespace %[2]s, so the slots of a shard that is gone may stay with it. Run: kubectl create role %[3]s -n %[2]s --verb=%[4]s --resource=%[5]s && kubectl create rolebinding %[3]s -n %[2]s --role=%[3]s --user=%[6]s",
+			strings.Join(p.leases, ", "), p.namespace, role, strings.Join(leaseVerbs, ","), leases, p.user))
+	}
+	if len(lacks) > 0 {
+		parts = append(parts, fmt.Sprintf(
+			"The sharder is not allowed to %s, so it does not label these objects. Add to the rules of a ClusterRole that is bound to the sharder, such as one with the label %s: %s",
+			strings.Join(lacks, "; "), aggregateLabel, strings.Join(rules, " ")))
+	}
+	if len(parts) > 0 {
+		return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionFalse, Reason: "MissingPermission", Message: strings.Join(parts, " ")}
+	}
+	return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionTrue, Reason: "Granted",
+		Message: "The sharder may get, list, watch and patch the resources of the ring, and get, patch and delete the Leases of its shards."}
 }
