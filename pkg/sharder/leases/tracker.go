@@ -221,7 +221,8 @@ func (t *Tracker) longest(uid types.UID) time.Duration {
 // not block. Subscribe must be called before the informer is started.
 func (t *Tracker) Subscribe(f func(ring string)) { t.subscribers = append(t.subscribers, f) }
 
-// Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. All clocks start again as soon as there is news.
+// Interrupted says that this process could not observe the Leases: a watch broke, or the API server does not answer. All clocks
+// start again as soon as there is news.
 func (t *Tracker) Interrupted() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
