@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestMetricsBeforeRun: metrics are read while the controller still names its resources. Without
-// -race it rarely fails.
+// TestMetricsBeforeRun: metrics are read while the controller still names its
+// resources. Without -race it rarely fails.
 func TestMetricsBeforeRun(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	s, err := New(Config{

@@ -49,8 +49,9 @@ func TestCannotRead(t *testing.T) {
 	}
 }
 
-// A shard that gets no answers to lists and watches, or about its ring, or has no right to them, loses its Lease within a bound (case 24). What the API server
-// answers to everybody is no reason to (case 14).
+// A shard that gets no answers to lists and watches, or about its ring, or has no right to them,
+// loses its Lease within a bound (case 24). What the API server answers to everybody is no reason
+// to (case 14).
 func TestCutOff(t *testing.T) {
 	secrets, rings := "/secrets", "/clusterrings"
 	for name, tc := range map[string]struct {

@@ -37,7 +37,8 @@ func lonely(err error) bool {
 	return err != nil
 }
 
-// Trouble returns since when this process cannot read or watch although others may be able to, and why. A connection that is cut without a word shows when its watch should have ended, after ten
+// Trouble returns since when this process cannot read or watch although others may be able to, and
+// why. A connection that is cut without a word shows when its watch should have ended, after ten
 // minutes; HTTP/2, which clients speak by default, notices within a minute.
 func (i *Informer) Trouble() Trouble {
 	i.source.mu.Lock()
