@@ -115,6 +115,28 @@ func TestTellTable(t *testing.T) {
 	})
 }
 
+// A gain that waits for objects is told, with what it waits for and why.
+func TestTellGain(t *testing.T) {
+	simulate(t, func(w *world) {
+		var told logs
+		c := w.controller("a")
+		c.logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&told)))
+		c.run().joined()
+		c.faults.set(func(req *http.Request) error {
+			if strings.HasSuffix(req.URL.Path, "/secrets") {
+				return errors.New("no conversion")
+			}
+			return nil
+		}, nil)
+		w.table(ring.Row{Name: "a", Slots: ring.AllSlots()})
+		w.eventually("told", func() bool {
+			return told.has("Work cannot begin") && told.has("objects of Secret in 1024 slots are not read") && told.has("no conversion")
+		})
+		c.faults.set(nil, nil)
+		w.eventually("open", func() bool { return c.open("x") })
+	})
+}
+
 // Without the right to read its ring a shard stops in the end, and says why. With the right it goes on with what it had, and
 // nobody has to write a table for that (H7).
 func TestRightOnRing(t *testing.T) {
