@@ -72,7 +72,7 @@ func (r Rules) Shards(leases []*coordinationv1.Lease) (shards []Shard, ignored [
 		weight, ok := parseWeight(lease.Annotations[wire.AnnotationWeight])
 		if !ok {
 			ignored = append(ignored, Ignored{Lease: lease, Reason: fmt.Sprintf(
-				"the weight %.24q counts as 1: it must be a number from 1 to %d", lease.Annotations[wire.AnnotationWeight], maxWeight)})
+				"the weight %.24q counts as 1: it must be a number from 1 to %d", lease.Annotations[wire.AnnotationWeight], ring.MaxWeight)})
 		}
 		shards = append(shards, Shard{
 			Name: lease.Name, UID: string(lease.UID), Holder: holder(lease),
@@ -133,16 +133,13 @@ func Credible(h ring.Holds, revision int64) ring.Holds {
 	return h
 }
 
-// maxWeight is the largest weight of a shard.
-const maxWeight = 1 << 20
-
 // parseWeight reads the annotation for the weight. A missing one means 1, and so does one that is not valid.
 func parseWeight(value string) (weight int, ok bool) {
 	if value == "" {
 		return 1, true
 	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > maxWeight {
+	if err != nil || n < 1 || n > ring.MaxWeight {
 		return 1, false
 	}
 	return n, true

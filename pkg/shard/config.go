@@ -16,6 +16,7 @@ import (
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	shardingv1alpha1client "github.com/clusterring/clusterring/generated/clientset/versioned/typed/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/shard/lease"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -28,8 +29,6 @@ const (
 	EnvPodUID       = "POD_UID"
 
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-	// maxWeight is the greatest weight that counts.
-	maxWeight = 1 << 20
 )
 
 // Config says which ring the process belongs to, and as which shard. The zero value of an optional field means its default.
@@ -106,8 +105,8 @@ func (c Config) validate() error {
 	if c.Name == "" {
 		errs = append(errs, fmt.Errorf("Name is required, because the host has none: set it, or $%s", EnvPodName))
 	}
-	if c.Weight < 1 || c.Weight > maxWeight {
-		errs = append(errs, fmt.Errorf("Weight %d is not between 1 and %d", c.Weight, maxWeight))
+	if c.Weight < 1 || c.Weight > ring.MaxWeight {
+		errs = append(errs, fmt.Errorf("Weight %d is not between 1 and %d", c.Weight, ring.MaxWeight))
 	}
 	return errors.Join(errs...)
 }

@@ -1,15 +1,16 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
@@ -23,15 +24,12 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) *Ri
 	r := &Ring{
 		Object:           object,
 		ShardNamespace:   spec.Shards.Namespace,
-		MaxLeaseDuration: durationOr(spec.Shards.MaxLeaseDuration, wire.DefaultMaxLeaseDuration),
-		RebalanceDelay:   durationOr(spec.RebalanceDelay, wire.DefaultRebalanceDelay),
-		Rule:             Rule{PartitionBy: spec.PartitionBy},
+		MaxLeaseDuration: ptr.Deref(spec.Shards.MaxLeaseDuration, metav1.Duration{Duration: wire.DefaultMaxLeaseDuration}).Duration,
+		RebalanceDelay:   ptr.Deref(spec.RebalanceDelay, metav1.Duration{Duration: wire.DefaultRebalanceDelay}).Duration,
+		Rule:             Rule{PartitionBy: cmp.Or(spec.PartitionBy, v1alpha1.PartitionByObject)},
 	}
 	if !c.resolve(r) {
 		return nil
-	}
-	if r.PartitionBy == "" {
-		r.PartitionBy = v1alpha1.PartitionByObject
 	}
 	selector, err := metav1.LabelSelectorAsSelector(NamespaceSelector(object, c.cfg.Namespace))
 	if err != nil {
@@ -39,8 +37,9 @@ func (c *Cache) buildRing(ctx context.Context, object *v1alpha1.ClusterRing) *Ri
 		selector = labels.Nothing()
 	}
 	r.Inside = insideOf(selector, c.cfg.Namespaces)
-	r.Table, r.TableErr = wire.ReadTable(object.Status.Table)
-	objects, _ := c.cfg.Leases.GetIndexer().ByIndex(byRing, indexKey(object.Name, r.ShardNamespace)) // New has made the index.
+	r.Table, _ = wire.ReadTable(object.Status.Table)
+	// New has made the index, so there is no error.
+	objects, _ := c.cfg.Leases.GetIndexer().ByIndex(byRing, indexKey(object.Name, r.ShardNamespace))
 	leases := make([]*coordinationv1.Lease, len(objects))
 	for i, o := range objects {
 		leases[i] = o.(*coordinationv1.Lease)
@@ -63,13 +62,6 @@ func (r *Ring) Rules(proofs Proofs) membership.Rules {
 			return rows[string(lease.UID)] || proofs.Proved(lease)
 		},
 	}
-}
-
-func durationOr(d *metav1.Duration, otherwise time.Duration) time.Duration {
-	if d == nil {
-		return otherwise
-	}
-	return d.Duration
 }
 
 // resolve fills in the resources of the ring, and reports whether all of them have been looked up.

@@ -26,9 +26,8 @@ type Ring struct {
 	ShardNamespace string
 	// MaxLeaseDuration and RebalanceDelay are those of the spec, with defaults filled in.
 	MaxLeaseDuration, RebalanceDelay time.Duration
-	// Table is the one in the status, nil if there is none or if it cannot be read, and TableErr says why it cannot.
-	Table    *ring.Table
-	TableErr error
+	// Table is the one in the status, nil if there is none or if it cannot be read. The table controller tells of that.
+	Table *ring.Table
 	// Shards are sorted by name. Their Leases are as they were when something other than the time of renewal last
 	// changed: a caller that needs to know when a shard renewed must look at the Lease itself.
 	Shards []membership.Shard
