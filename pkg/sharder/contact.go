@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 )
@@ -22,18 +21,8 @@ const (
 // not reach the API server would go on to look ready, with what it knew of the rings long ago.
 type contact struct {
 	client   rest.Interface
-	lost     func()
+	lost     func() // called whenever there is no answer
 	failures atomic.Int32
-}
-
-// newContact calls lost whenever there is no answer.
-func newContact(client rest.Interface, lost func()) *contact {
-	return &contact{client: client, lost: lost}
-}
-
-func (c *contact) run(ctx context.Context) error {
-	wait.UntilWithContext(ctx, c.try, contactInterval)
-	return nil
 }
 
 func (c *contact) try(ctx context.Context) {

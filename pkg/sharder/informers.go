@@ -25,7 +25,7 @@ func newInformers(c *clients, tracker *leases.Tracker) (*informers, error) {
 	}
 	var err error
 	i.leases, err = leases.NewInformer(c.kube, tracker)
-	return i, errors.Join(err, i.rings.SetTransform(trimRing), i.namespaces.SetTransform(trimNamespace))
+	return i, errors.Join(err, i.rings.SetTransform(trim), i.namespaces.SetTransform(trim))
 }
 
 // all returns the informers with the names of their resources.
@@ -33,19 +33,15 @@ func (i *informers) all() map[string]cache.SharedIndexInformer {
 	return map[string]cache.SharedIndexInformer{"clusterrings": i.rings, "leases": i.leases, "namespaces": i.namespaces}
 }
 
-// trimRing drops the managed fields, which list every field of the table.
-func trimRing(obj any) (any, error) {
-	if ring, ok := obj.(*v1alpha1.ClusterRing); ok {
-		ring.ManagedFields = nil
-	}
-	return obj, nil
-}
-
-// trimNamespace keeps the labels only.
-func trimNamespace(obj any) (any, error) {
-	if ns, ok := obj.(*corev1.Namespace); ok {
+// trim drops what nobody reads: the managed fields of rings, which list every field of the table, and all of namespaces but
+// their labels.
+func trim(obj any) (any, error) {
+	switch o := obj.(type) {
+	case *v1alpha1.ClusterRing:
+		o.ManagedFields = nil
+	case *corev1.Namespace:
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-			Name: ns.Name, UID: ns.UID, ResourceVersion: ns.ResourceVersion, Labels: ns.Labels,
+			Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion, Labels: o.Labels,
 		}}, nil
 	}
 	return obj, nil

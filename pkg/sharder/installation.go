@@ -90,14 +90,7 @@ func (i *installation) claim(ctx context.Context, seen *silence) (other string, 
 	configurations := i.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 	have, err := configurations.Get(ctx, installationName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		mark := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: installationName}}
-		if err = i.mark(ctx, mark); err == nil {
-			_, err = configurations.Create(ctx, mark, metav1.CreateOptions{})
-		}
-		if err != nil {
-			return "", fmt.Errorf("claim the cluster: %w", err)
-		}
-		return "", nil
+		have, err = &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: installationName}}, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read who works in the cluster: %w", err)
@@ -109,13 +102,19 @@ func (i *installation) claim(ctx context.Context, seen *silence) (other string, 
 	if !i.over(ctx, other, seen) {
 		return other, nil
 	}
-	if err = i.mark(ctx, have); err == nil {
+	switch err = i.mark(ctx, have); {
+	case err != nil:
+	case have.ResourceVersion == "":
+		_, err = configurations.Create(ctx, have, metav1.CreateOptions{})
+	default:
 		_, err = configurations.Update(ctx, have, metav1.UpdateOptions{})
 	}
 	if err != nil {
 		return "", fmt.Errorf("claim the cluster from %.100q: %w", other, err)
 	}
-	klog.FromContext(ctx).Info("The other installation of the sharder does not work any more: this one does", "otherLease", other)
+	if other != "" {
+		klog.FromContext(ctx).Info("The other installation of the sharder does not work any more: this one does", "otherLease", other)
+	}
 	return "", nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,7 +30,7 @@ func (r *Replica) lead(ctx context.Context) error {
 		le := r.cfg.LeaderElection
 		l, err := lease.New(lease.Config{
 			Client: client, Namespace: r.cfg.Namespace, Name: le.LeaseName,
-			Identity: r.cfg.Identity + "_" + rand.String(8),
+			Identity: hostname() + "_" + rand.String(8),
 			Duration: le.LeaseDuration.Duration, RenewDeadline: le.RenewDeadline.Duration, RetryPeriod: le.RetryPeriod.Duration,
 			ShutdownTimeout: 2 * time.Second,
 		})
@@ -54,7 +53,9 @@ func (r *Replica) lead(ctx context.Context) error {
 
 // term makes the controllers and runs them until the context ends.
 func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
-	clients, err := newClients(fenced(r.rest, l.Fence))
+	config := rest.CopyConfig(r.rest) // A copy has a rate limit of its own.
+	config.Wrap(l.Fence)
+	clients, err := newClients(config)
 	if err != nil {
 		return err
 	}
@@ -91,14 +92,15 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	}
 	labelController, err := labels.New(labels.Config{
 		Metadata: clients.metadata, Rings: r.snapshots, Lead: true, Namespaces: r.informers.namespaces,
-		Report: tableController.Report, Born: r.calls.Missed, Metrics: r.metrics.labels, AuditInterval: r.cfg.AuditInterval, Writers: r.cfg.Writers,
+		Report: tableController.Report, Born: r.calls.Missed, Metrics: r.metrics.labels,
+		AuditInterval: r.cfg.Labels.AuditInterval.Duration, Writers: r.cfg.Labels.ConcurrentWrites,
 	})
 	if err != nil {
 		return err
 	}
 	klog.FromContext(ctx).Info("Leading: the controllers run in this replica", "identity", l.Identity())
-	r.leading.Store(true)
-	defer r.leading.Store(false)
+	r.metrics.leading.Set(1)
+	defer r.metrics.leading.Set(0)
 	r.labels.Store(labelController)
 	defer r.labels.Store(nil)
 	g, ctx := errgroup.WithContext(ctx)
@@ -117,11 +119,4 @@ func leaseClient(config *rest.Config) (coordinationv1client.LeasesGetter, error)
 	config.RateLimiter, config.QPS = nil, -1
 	config.NextProtos = []string{"http/1.1"}
 	return coordinationv1client.NewForConfig(config)
-}
-
-// fenced returns a config whose requests go through the fence, with a rate limit of its own.
-func fenced(config *rest.Config, fence func(http.RoundTripper) http.RoundTripper) *rest.Config {
-	config = rest.CopyConfig(config)
-	config.Wrap(fence)
-	return config
 }

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"sort"
+	_ "net/http/pprof" // serves profiles on http.DefaultServeMux
 	"strings"
 	"time"
 
@@ -33,16 +32,11 @@ func observabilityHandler(registry *prometheus.Registry, checks []Check, profili
 			}
 			lines = append(lines, "[+] "+c.Name)
 		}
-		sort.Strings(lines)
 		w.WriteHeader(status)
 		fmt.Fprintln(w, strings.Join(lines, "\n"))
 	})
 	if profiling {
-		mux.HandleFunc("/debug/pprof/", localOnly(pprof.Index))
-		mux.HandleFunc("/debug/pprof/cmdline", localOnly(pprof.Cmdline))
-		mux.HandleFunc("/debug/pprof/profile", localOnly(pprof.Profile))
-		mux.HandleFunc("/debug/pprof/symbol", localOnly(pprof.Symbol))
-		mux.HandleFunc("/debug/pprof/trace", localOnly(pprof.Trace))
+		mux.HandleFunc("/debug/pprof/", localOnly(http.DefaultServeMux.ServeHTTP))
 	}
 	return mux
 }

@@ -1,6 +1,7 @@
 package sharder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,30 +32,18 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/table"
 )
 
-// ReplicaConfig configures a Replica.
+// ReplicaConfig configures a Replica. All fields are required.
 type ReplicaConfig struct {
+	// Sharder says how the sharder works, see config.Default. What is in it about the connection to the API server, ports and
+	// certificates is left to the caller.
+	config.Sharder
 	// RESTConfig reaches the API server. Its QPS and Burst bound the requests of the controllers; the sharder's own Lease
-	// has a client of its own. It is copied. Required.
+	// has a client of its own. It is copied.
 	RESTConfig *rest.Config
-	// Namespace has the sharder's Lease. Objects in it belong to no ring by default. Required.
-	Namespace string
-	// Identity names this process in the Lease and in logs. Default: POD_NAME, or the name of the host.
-	Identity string
-	// LeaderElection says which Lease the controllers run under. Default: that of config.Default.
-	LeaderElection config.LeaderElection
-	// Webhook is where the API server reaches Admission, and Certificates has what that is served with. The caller serves
-	// the one and runs the other. Required.
-	Webhook      rings.Webhook
+	// Certificates has what Admission is served with. The caller serves the one and runs the other.
 	Certificates certificates.Source
-	// Grace is how long the Lease of a shard may be expired before it is deleted, a third of its duration by default.
-	Grace time.Duration
-	// AuditInterval is the time between two audits of a ring, and Writers how many labels of a resource may be written at
-	// once. Default: those of config.Default.
-	AuditInterval time.Duration
-	Writers       int
-	// Recorder takes events about rings. Required.
-	Recorder events.EventRecorder
-	// Registerer takes the metrics. Required.
+	// Recorder takes events about rings, and Registerer the metrics.
+	Recorder   events.EventRecorder
 	Registerer prometheus.Registerer
 }
 
@@ -71,7 +60,6 @@ type Replica struct {
 	calls     *rings.Calls // admission, as far as it is called
 	contact   *contact
 	metrics   metrics
-	leading   atomic.Bool
 	// labels are those of the present term, nil between terms.
 	labels atomic.Pointer[labels.Controller]
 }
@@ -81,8 +69,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if cfg.RESTConfig == nil || cfg.Namespace == "" || cfg.Certificates == nil || cfg.Recorder == nil || cfg.Registerer == nil {
 		return nil, errors.New("sharder: RESTConfig, Namespace, Certificates, Recorder and Registerer are required")
 	}
-	cfg.withDefaults()
-	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(cfg.Grace), calls: &rings.Calls{}}
+	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(cfg.Shards.Grace.Duration), calls: &rings.Calls{}}
 	// A watch that waits for the API server does not say that it broke, so the tracker must be told of the wait.
 	r.rest.Wrap(watchwait.Wrap(func(error) { r.tracker.Interrupted() }))
 	var err error
@@ -93,13 +80,13 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, err
 	}
 	discovery := r.clients.kube.Discovery().RESTClient()
-	r.contact = newContact(discovery, r.tracker.Interrupted)
+	r.contact = &contact{client: discovery, lost: r.tracker.Interrupted}
 	if r.resolver, err = resources.New(resources.Config{Client: discovery}); err != nil {
 		return nil, err
 	}
 	if r.snapshots, err = snapshot.New(snapshot.Config{
 		Rings: r.informers.rings, Leases: r.informers.leases, Resolver: r.resolver, Proofs: r.tracker,
-		Namespaces: r.namespaces(), Namespace: cfg.Namespace, Registerer: cfg.Registerer,
+		Namespaces: corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer()), Namespace: cfg.Namespace, Registerer: cfg.Registerer,
 	}); err != nil {
 		return nil, err
 	}
@@ -109,40 +96,14 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	}); err != nil {
 		return nil, err
 	}
-	r.metrics = newMetrics(cfg.Registerer, &r.leading)
+	r.metrics = newMetrics(cfg.Registerer)
 	return r, nil
 }
 
-func (c *ReplicaConfig) withDefaults() {
-	defaults := config.Default()
-	if c.Identity == "" {
-		c.Identity = hostname()
-	}
-	if c.LeaderElection == (config.LeaderElection{}) {
-		c.LeaderElection = defaults.LeaderElection
-	}
-	if c.AuditInterval <= 0 {
-		c.AuditInterval = defaults.Labels.AuditInterval.Duration
-	}
-	if c.Writers <= 0 {
-		c.Writers = defaults.Labels.ConcurrentWrites
-	}
-}
-
-// hostname names this process.
+// hostname names this process in the Lease and in logs.
 func hostname() string {
-	if name := os.Getenv("POD_NAME"); name != "" {
-		return name
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "sharder"
-	}
-	return name
-}
-
-func (r *Replica) namespaces() corev1listers.NamespaceLister {
-	return corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer())
+	name, _ := os.Hostname()
+	return cmp.Or(os.Getenv("POD_NAME"), name, "sharder")
 }
 
 // missed asks for an early audit of a ring in which admission left an object without its label, if this replica leads.
@@ -159,7 +120,7 @@ func (r *Replica) Admission() http.Handler { return r.handler }
 // cannot go on; that the API server does not answer is no such reason. It can be called once.
 func (r *Replica) Run(ctx context.Context) error {
 	births, err := labels.New(labels.Config{
-		Metadata: r.clients.metadata, Rings: r.snapshots, Metrics: r.metrics.labels, Writers: r.cfg.Writers,
+		Metadata: r.clients.metadata, Rings: r.snapshots, Metrics: r.metrics.labels, Writers: r.cfg.Labels.ConcurrentWrites,
 	})
 	if err != nil {
 		return err
@@ -170,7 +131,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return r.resolver.Run(ctx) })
 	g.Go(func() error { return r.snapshots.Run(ctx) })
-	g.Go(func() error { return r.contact.run(ctx) })
+	g.Go(func() error { wait.UntilWithContext(ctx, r.contact.try, contactInterval); return nil })
 	g.Go(func() error { return r.logMissing(ctx) })
 	g.Go(func() error {
 		// What does not know all rings, Leases and namespaces would take objects for misplaced.
@@ -233,25 +194,21 @@ func (r *Replica) logMissing(ctx context.Context) error {
 
 // metrics are those of the controllers of all terms.
 type metrics struct {
-	queues *clientmetrics.WorkqueueProvider
-	leases *leases.Metrics
-	table  *table.Metrics
-	rings  *rings.Metrics
-	labels *labels.Metrics
+	leading prometheus.Gauge
+	queues  *clientmetrics.WorkqueueProvider
+	leases  *leases.Metrics
+	table   *table.Metrics
+	rings   *rings.Metrics
+	labels  *labels.Metrics
 }
 
-func newMetrics(registerer prometheus.Registerer, leading *atomic.Bool) metrics {
-	promauto.With(registerer).NewGaugeFunc(prometheus.GaugeOpts{
+func newMetrics(registerer prometheus.Registerer) metrics {
+	leading := promauto.With(registerer).NewGauge(prometheus.GaugeOpts{
 		Name: "clusterring_sharder_leading",
 		Help: "1 while this replica holds the sharder's Lease and runs the controllers.",
-	}, func() float64 {
-		if leading.Load() {
-			return 1
-		}
-		return 0
 	})
 	return metrics{
-		queues: clientmetrics.NewWorkqueueProvider(registerer), leases: leases.NewMetrics(registerer),
+		leading: leading, queues: clientmetrics.NewWorkqueueProvider(registerer), leases: leases.NewMetrics(registerer),
 		table: table.NewMetrics(registerer), rings: rings.NewMetrics(registerer), labels: labels.NewMetrics(registerer),
 	}
 }

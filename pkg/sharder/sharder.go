@@ -22,7 +22,6 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/admission"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
-	"github.com/clusterring/clusterring/pkg/sharder/rings"
 )
 
 // Sharder is a Replica as a program: with ports, certificates, health and metrics.
@@ -63,14 +62,7 @@ func New(cfg config.Sharder, registry *prometheus.Registry) (*Sharder, error) {
 		return nil, err
 	}
 	s.replica, err = NewReplica(ReplicaConfig{
-		RESTConfig: restConfig, Namespace: cfg.Namespace, LeaderElection: cfg.LeaderElection,
-		Webhook: rings.Webhook{
-			URL: cfg.Webhook.URL, ServiceNamespace: cfg.Namespace,
-			ServiceName: cfg.Webhook.ServiceName, ServicePort: cfg.Webhook.ServicePort,
-		},
-		Certificates: s.certificates, Grace: cfg.Shards.Grace.Duration,
-		AuditInterval: cfg.Labels.AuditInterval.Duration, Writers: cfg.Labels.ConcurrentWrites,
-		Recorder: recorder, Registerer: registry,
+		Sharder: cfg, RESTConfig: restConfig, Certificates: s.certificates, Recorder: recorder, Registerer: registry,
 	})
 	return s, err
 }

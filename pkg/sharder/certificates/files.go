@@ -10,20 +10,13 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 )
 
-// FilesConfig configures a Files source.
-type FilesConfig struct {
-	// CertFile and KeyFile are the PEM-encoded serving certificate, with intermediates if any, and its key.
-	CertFile, KeyFile string
-	// CAFile is the PEM-encoded CA to trust. Empty means those that the API server's host trusts.
-	CAFile string
-	// Interval is the time between two looks at the files. Default 10 s.
-	Interval time.Duration
-	// Clock is the real one by default.
-	Clock clock.WithTicker
-}
+// FilesConfig names PEM-encoded files: the serving certificate, with intermediates if any, its key, and the CA to trust.
+type FilesConfig struct{ CertFile, KeyFile, CAFile string }
+
+// filesInterval is the time between two looks at the files.
+const filesInterval = 10 * time.Second
 
 // Files is a Source that reads files which somebody else keeps up to date. They are read again and again: files in a
 // mounted Secret are replaced by renaming directories above them, which file watches are easily fooled by.
@@ -39,15 +32,6 @@ type contents [3]string
 
 // NewFiles reads the files for the first time. The error names the file that is wrong.
 func NewFiles(cfg FilesConfig) (*Files, error) {
-	if cfg.CertFile == "" || cfg.KeyFile == "" {
-		return nil, errors.New("certificates: CertFile and KeyFile are required")
-	}
-	if cfg.Interval <= 0 {
-		cfg.Interval = 10 * time.Second
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
-	}
 	f := &Files{cfg: cfg}
 	read, err := f.read()
 	if err == nil {
@@ -59,13 +43,13 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 // Run looks at the files until the context ends. Files that are wrong, or not yet all replaced, change nothing.
 func (f *Files) Run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
-	ticker := f.cfg.Clock.NewTicker(f.cfg.Interval)
+	ticker := time.NewTicker(filesInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C():
+		case <-ticker.C:
 		}
 		read, err := f.read()
 		if err != nil {
@@ -87,9 +71,6 @@ func (f *Files) Run(ctx context.Context) error {
 func (f *Files) read() (contents, error) {
 	var c contents
 	for i, name := range []string{f.cfg.CertFile, f.cfg.KeyFile, f.cfg.CAFile} {
-		if name == "" {
-			continue
-		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return contents{}, fmt.Errorf("read certificate file: %w", err)
@@ -104,20 +85,14 @@ func (f *Files) use(c contents) error {
 	if err != nil {
 		return fmt.Errorf("certificate %s with key %s: %w", f.cfg.CertFile, f.cfg.KeyFile, err)
 	}
-	if f.cfg.CAFile != "" {
-		cas, err := decode([]byte(c[2]), pemCertificate, x509.ParseCertificate)
-		if err == nil && len(cas) == 0 {
-			err = errors.New("there is no PEM-encoded certificate in it")
-		}
-		if err != nil {
-			return fmt.Errorf("CA file %s: %w", f.cfg.CAFile, err)
-		}
+	cas, err := decode([]byte(c[2]), pemCertificate, x509.ParseCertificate)
+	if err == nil && len(cas) == 0 {
+		err = errors.New("there is no PEM-encoded certificate in it")
+	}
+	if err != nil {
+		return fmt.Errorf("CA file %s: %w", f.cfg.CAFile, err)
 	}
 	f.used, f.refused = c, contents{}
-	s := &served{certificate: &certificate}
-	if f.cfg.CAFile != "" {
-		s.bundle = []byte(c[2])
-	}
-	f.served.Store(s)
+	f.served.Store(&served{certificate: &certificate, bundle: []byte(c[2])})
 	return nil
 }

@@ -1,14 +1,12 @@
 package certificates
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	testingclock "k8s.io/utils/clock/testing"
 )
 
 // write puts a new certificate into the directory and returns its serial number.
@@ -71,59 +69,34 @@ func TestFilesErrors(t *testing.T) {
 
 func TestFilesAreReadAgain(t *testing.T) {
 	dir := t.TempDir()
-	serial := writeFiles(t, dir)
-	clock := testingclock.NewFakeClock(time.Now())
-	cfg := filesConfig(dir)
-	cfg.Clock = clock
-	f, err := NewFiles(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { _ = f.Run(ctx); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	served := func() string {
-		t.Helper()
-		certificate, err := f.GetCertificate(nil)
+	synctest.Test(t, func(t *testing.T) {
+		serial := writeFiles(t, dir)
+		cfg := filesConfig(dir)
+		f, err := NewFiles(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return certificate.Leaf.SerialNumber.String()
-	}
-	serves := func(want string) {
-		t.Helper()
-		if got := served(); got != want {
-			t.Errorf("serves %s, want %s", got, want)
+		go func() { _ = f.Run(t.Context()) }()
+		serves := func(what, want string) {
+			t.Helper()
+			time.Sleep(2 * filesInterval)
+			synctest.Wait()
+			certificate, err := f.GetCertificate(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := certificate.Leaf.SerialNumber.String(); got != want {
+				t.Errorf("%s: serves %s, want %s", what, got, want)
+			}
 		}
-	}
-	look := func() {
-		for !clock.HasWaiters() {
-			<-time.After(time.Millisecond)
+		serves("at first", serial)
+		if err := os.WriteFile(filepath.Join(dir, keyKey), []byte("half written"), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		clock.Step(10 * time.Second)
-	}
-	serves(serial)
-
-	if err := os.WriteFile(filepath.Join(dir, keyKey), []byte("half written"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	look()
-	look()
-	serves(serial)
-
-	serial = writeFiles(t, dir)
-	deadline := time.After(10 * time.Second)
-	for served() != serial {
-		look()
-		select {
-		case <-deadline:
-			t.Fatal("timed out")
-		case <-time.After(time.Millisecond):
+		serves("half written", serial)
+		serves("written", writeFiles(t, dir))
+		if want, _ := os.ReadFile(cfg.CAFile); string(f.CABundle()) != string(want) {
+			t.Error("the bundle is not the file's")
 		}
-	}
-	serves(serial)
-	if want, _ := os.ReadFile(cfg.CAFile); string(f.CABundle()) != string(want) {
-		t.Error("the bundle is not the file's")
-	}
+	})
 }

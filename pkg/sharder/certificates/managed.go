@@ -32,7 +32,7 @@ type Config struct {
 	// Overlap is how long an old and a new CA are trusted together before, and after, the certificate is replaced.
 	// Default 10 min.
 	Overlap time.Duration
-	// Recorder takes events about the Secret. Optional.
+	// Recorder takes events about the Secret. Required.
 	Recorder events.EventRecorder
 	// Clock is the real one by default.
 	Clock clock.WithTicker
@@ -62,8 +62,8 @@ const (
 
 // NewManaged returns a Source that has no certificate until Run has read or made one.
 func NewManaged(cfg Config) (*Managed, error) {
-	if cfg.Client == nil || cfg.Namespace == "" || cfg.Name == "" || len(cfg.Hosts) == 0 {
-		return nil, errors.New("certificates: Client, Namespace, Name and Hosts are required")
+	if cfg.Client == nil || cfg.Namespace == "" || cfg.Name == "" || len(cfg.Hosts) == 0 || cfg.Recorder == nil {
+		return nil, errors.New("certificates: Client, Namespace, Name, Hosts and Recorder are required")
 	}
 	if cfg.CALifetime <= 0 {
 		cfg.CALifetime = 365 * 24 * time.Hour
@@ -173,10 +173,8 @@ func (m *Managed) read(ctx context.Context) (secret *corev1.Secret, s state, res
 			return secret, s, false, nil
 		}
 		klog.FromContext(ctx).Error(err, "The Secret does not hold what the sharder wrote, it gets new certificates", "secret", m.ref())
-		if m.cfg.Recorder != nil {
-			m.cfg.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "InvalidCertificates", "Renew",
-				"The Secret does not hold what the sharder wrote (%v): it gets new certificates", err)
-		}
+		m.cfg.Recorder.Eventf(secret, nil, corev1.EventTypeWarning, "InvalidCertificates", "Renew",
+			"The Secret does not hold what the sharder wrote (%v): it gets new certificates", err)
 	}
 	// Deleting the Secret is how a person asks for a new CA. The old one stays trusted in the meantime.
 	if len(m.last.cas) > 0 {

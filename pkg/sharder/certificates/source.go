@@ -11,8 +11,7 @@ import (
 type Source interface {
 	// GetCertificate returns the certificate to serve, see crypto/tls. It does not wait.
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// CABundle returns the PEM-encoded CAs to trust. Nil means those that the API server's host trusts, or, while the Source
-	// is not Ready, that they are not known yet.
+	// CABundle returns the PEM-encoded CAs to trust, nil while the Source is not Ready.
 	CABundle() []byte
 	// Ready tells whether there is a certificate.
 	Ready() bool

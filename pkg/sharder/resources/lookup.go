@@ -17,10 +17,13 @@ var neededVerbs = []string{"list", "watch", "patch"}
 // lookup asks the API server for the versions of the group, and for the resource in one version after the other, the
 // preferred one first.
 func lookup(ctx context.Context, client rest.Interface, gr schema.GroupResource) (Resource, error) {
+	unknown := func(reason string) (Resource, error) {
+		return Resource{}, unknownError{fmt.Errorf("resource %s %s", gr, reason)}
+	}
 	versions, err := groupVersions(ctx, client, gr.Group)
 	if err != nil {
 		if apierrors.IsNotFound(err) {
-			return Resource{}, &UnknownError{Resource: gr, Reason: "is not served by the API server: there is no such API group"}
+			return unknown("is not served by the API server: there is no such API group")
 		}
 		return Resource{}, fmt.Errorf("look up API group %q: %w", gr.Group, err)
 	}
@@ -39,13 +42,13 @@ func lookup(ctx context.Context, client rest.Interface, gr schema.GroupResource)
 			}
 			for _, verb := range neededVerbs {
 				if !slices.Contains(served.Verbs, verb) {
-					return Resource{}, &UnknownError{Resource: gr, Reason: fmt.Sprintf("can't be sharded: the API server offers no %q for it", verb)}
+					return unknown(fmt.Sprintf("can't be sharded: the API server offers no %q for it", verb))
 				}
 			}
 			return Resource{GVR: gv.WithResource(gr.Resource), Kind: served.Kind, Namespaced: served.Namespaced}, nil
 		}
 	}
-	return Resource{}, &UnknownError{Resource: gr, Reason: "is not served by the API server"}
+	return unknown("is not served by the API server")
 }
 
 // groupVersions returns the versions of the group, the preferred one first.

@@ -130,7 +130,7 @@ func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource) (after 
 	r.mu.Lock()
 	known, changed := e.err == nil, false
 	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < patience {
-		err = &PendingError{Resource: gr, Err: err}
+		err = pendingError{fmt.Errorf("no answer yet: %w", err)}
 	}
 	keep := known && err != nil && !IsUnknown(err)
 	if !keep {

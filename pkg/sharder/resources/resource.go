@@ -2,7 +2,6 @@ package resources
 
 import (
 	"errors"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -25,37 +24,23 @@ func (r Resource) GroupKind() schema.GroupKind {
 	return schema.GroupKind{Group: r.GVR.Group, Kind: r.Kind}
 }
 
-// UnknownError says that the API server does not serve a resource, or not in the way that sharding needs it.
-type UnknownError struct {
-	Resource schema.GroupResource
-	// Reason is a clause about the resource, such as "is not served by the API server".
-	Reason string
-}
-
-func (e *UnknownError) Error() string { return fmt.Sprintf("resource %s %s", e.Resource, e.Reason) }
+// unknownError says that the API server does not serve a resource, or not in the way that sharding needs it.
+type unknownError struct{ error }
 
 // IsUnknown tells whether the error says that the API server answered and does not serve the resource. It is false for
 // lookups that got no answer.
 func IsUnknown(err error) bool {
-	var unknown *UnknownError
-	return errors.As(err, &unknown)
+	_, ok := errors.AsType[unknownError](err)
+	return ok
 }
 
-// PendingError says that the API server has not answered yet whether it serves a resource. The answer is expected soon.
-type PendingError struct {
-	Resource schema.GroupResource
-	// Err is why there is no answer.
-	Err error
-}
+// pendingError says that the API server has not answered yet whether it serves a resource. The answer is expected soon.
+type pendingError struct{ error }
 
-func (e *PendingError) Error() string { return fmt.Sprintf("no answer yet: %v", e.Err) }
-
-func (e *PendingError) Unwrap() error { return e.Err }
-
-// IsPending tells whether the error is the lack of an answer that is still expected. Who would do harm if the resource were
-// served waits for it. It is false after 30 s: a resource that nobody can ask for must not
-// hold up the others for ever.
+// IsPending tells whether the error is the lack of an answer that is still expected. Callers that would do harm if the
+// resource were served must wait for it. It is false after 30 s: a resource that nobody can ask for must not hold up the
+// others for ever.
 func IsPending(err error) bool {
-	var pending *PendingError
-	return errors.As(err, &pending)
+	_, ok := errors.AsType[pendingError](err)
+	return ok
 }

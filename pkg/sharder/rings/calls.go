@@ -53,9 +53,6 @@ func (c *Calls) Missed(ring string, object types.UID) {
 	b.last = time.Now()
 }
 
-// forget drops what is known of a ring that is gone.
-func (c *Calls) forget(ring string) { c.Called(ring) }
-
 // silent reports whether objects were born without a label lately while no request arrived here.
 func (c *Calls) silent(ring string) bool {
 	c.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"github.com/clusterring/clusterring/internal/worker"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
+	"github.com/clusterring/clusterring/pkg/sharder/config"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
@@ -44,17 +45,17 @@ type Rings interface {
 type Config struct {
 	// Client must be fenced by the sharder's own Lease. Required.
 	Client kubernetes.Interface
-	// Rings and Certificates are required.
+	// Rings, Certificates, Calls and Metrics are required.
 	Rings        Rings
 	Certificates certificates.Source
 	// Report takes the conditions of rings that the controller finds out about. Required.
-	Report  func(ring *v1alpha1.ClusterRing, condition metav1.Condition)
-	Webhook Webhook
-	// Namespace is the sharder's own. Objects in it are not sharded by default.
+	Report func(ring *v1alpha1.ClusterRing, condition metav1.Condition)
+	// Webhook says where the API server finds admission.
+	Webhook config.Webhook
+	// Namespace is the sharder's own, with its Service. Objects in it are not sharded by default.
 	Namespace string
-	// Calls is told by admission and by the watch for births. Optional.
-	Calls *Calls
-	// Metrics are not registered by default.
+	// Calls is told by admission and by the watch for births.
+	Calls   *Calls
 	Metrics *Metrics
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
 	MetricsProvider workqueue.MetricsProvider
@@ -78,20 +79,8 @@ type memory struct {
 
 // New returns a Controller for one term.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Report == nil {
-		return nil, errors.New("rings: Client, Rings, Certificates and Report are required")
-	}
-	if cfg.Webhook.URL == "" && (cfg.Webhook.ServiceName == "" || cfg.Webhook.ServiceNamespace == "") {
-		return nil, errors.New("rings: a URL or a Service is required for the webhook")
-	}
-	if cfg.Webhook.ServicePort == 0 {
-		cfg.Webhook.ServicePort = 443
-	}
-	if cfg.Calls == nil {
-		cfg.Calls = &Calls{}
-	}
-	if cfg.Metrics == nil {
-		cfg.Metrics = NewMetrics(nil)
+	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Calls == nil || cfg.Metrics == nil || cfg.Report == nil {
+		return nil, errors.New("rings: Client, Rings, Certificates, Calls, Metrics and Report are required")
 	}
 	c := &Controller{cfg: cfg, memories: map[string]*memory{}}
 	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Client, 0, cache.Indexers{},
@@ -177,7 +166,7 @@ func (c *Controller) forget(name string) {
 	c.mu.Lock()
 	delete(c.memories, name)
 	c.mu.Unlock()
-	c.cfg.Calls.forget(name)
+	c.cfg.Calls.Called(name)
 }
 
 // cached returns the webhook configuration of the ring as the informer has it, nil if it has none.

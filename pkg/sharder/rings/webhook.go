@@ -14,19 +14,11 @@ import (
 	"github.com/clusterring/clusterring/pkg/apis/sharding"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/admission"
+	"github.com/clusterring/clusterring/pkg/sharder/config"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
 )
-
-// Webhook says where the API server finds the sharder's admission server.
-type Webhook struct {
-	// URL is used if it is not empty: https://host:port, without a path.
-	URL string
-	// ServiceNamespace, ServiceName and ServicePort are used otherwise.
-	ServiceNamespace, ServiceName string
-	ServicePort                   int32
-}
 
 // configurationName returns the name of a ring's webhook configuration.
 func configurationName(ring string) string { return "clusterring-" + ring }
@@ -40,7 +32,7 @@ type registration struct {
 	mains []snapshot.Main // those that the sharder may label
 	// namespace is the sharder's own.
 	namespace string
-	webhook   Webhook
+	webhook   config.Webhook
 	caBundle  []byte
 }
 
@@ -58,7 +50,11 @@ func (r registration) configuration() *admissionregistrationv1.MutatingWebhookCo
 	var main, controlled []resources.Resource
 	for _, m := range r.mains {
 		main = append(main, m.Resource)
-		controlled = append(controlled, m.Controlled...)
+		for _, c := range m.Controlled {
+			if !slices.Contains(controlled, c) { // of another main resource, too
+				controlled = append(controlled, c)
+			}
+		}
 	}
 	if len(main) > 0 {
 		entry := r.entry("main", main)
@@ -114,28 +110,21 @@ func (r registration) clientConfig() admissionregistrationv1.WebhookClientConfig
 		return config
 	}
 	config.Service = &admissionregistrationv1.ServiceReference{
-		Namespace: r.webhook.ServiceNamespace, Name: r.webhook.ServiceName, Port: &r.webhook.ServicePort, Path: &path,
+		Namespace: r.namespace, Name: r.webhook.ServiceName, Port: &r.webhook.ServicePort, Path: &path,
 	}
 	return config
 }
 
-// rules returns a rule for each group. Versions do not matter, because labels are the same in all of them.
+// rules returns a rule for each resource. Versions do not matter, because labels are the same in all of them.
 func rules(of []resources.Resource) (out []admissionregistrationv1.RuleWithOperations) {
 	for _, r := range of {
-		group, name := r.GVR.Group, r.GVR.Resource
-		i := slices.IndexFunc(out, func(o admissionregistrationv1.RuleWithOperations) bool { return o.APIGroups[0] == group })
-		switch {
-		case i < 0:
-			out = append(out, admissionregistrationv1.RuleWithOperations{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule: admissionregistrationv1.Rule{
-					APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: []string{name},
-					Scope: ptr.To(admissionregistrationv1.AllScopes),
-				},
-			})
-		case !slices.Contains(out[i].Resources, name):
-			out[i].Resources = append(out[i].Resources, name)
-		}
+		out = append(out, admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{r.GVR.Group}, APIVersions: []string{"*"}, Resources: []string{r.GVR.Resource},
+				Scope: ptr.To(admissionregistrationv1.AllScopes),
+			},
+		})
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/config"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 )
@@ -28,7 +29,7 @@ var (
 func registrationOf(mains ...snapshot.Main) registration {
 	return registration{
 		ring:  &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: "r", UID: "u"}},
-		mains: mains, namespace: "system", webhook: Webhook{URL: "https://host:1/"}, caBundle: []byte("CA"),
+		mains: mains, namespace: "system", webhook: config.Webhook{URL: "https://host:1/"}, caBundle: []byte("CA"),
 	}
 }
 

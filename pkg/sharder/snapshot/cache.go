@@ -68,8 +68,7 @@ type Cache struct {
 
 	mu          sync.Mutex
 	dirty       map[string]struct{}
-	subscribers map[int]func(ring string)
-	next        int
+	subscribers map[*func(ring string)]bool
 	wake        chan struct{}
 
 	handlers []cache.ResourceEventHandlerRegistration
@@ -85,7 +84,7 @@ func New(cfg Config) (*Cache, error) {
 		return nil, errors.New("snapshot: Rings, Leases, Namespaces, Resolver and Proofs are required")
 	}
 	c := &Cache{
-		cfg: cfg, dirty: map[string]struct{}{}, subscribers: map[int]func(string){}, wake: make(chan struct{}, 1),
+		cfg: cfg, dirty: map[string]struct{}{}, subscribers: map[*func(string)]bool{}, wake: make(chan struct{}, 1),
 		builds: promauto.With(cfg.Registerer).NewCounter(prometheus.CounterOpts{
 			Name: "clusterring_sharder_snapshots_total",
 			Help: "Snapshots of rings built because a ring, a Lease or a resource changed.",
@@ -126,9 +125,7 @@ func (c *Cache) Synced() bool { return c.synced.Load() }
 // until stop is called. Get already returns the new one. f must not block: it adds to a queue.
 func (c *Cache) Subscribe(f func(ring string)) (stop func()) {
 	c.mu.Lock()
-	id := c.next
-	c.next++
-	c.subscribers[id] = f
+	c.subscribers[&f] = true
 	c.mu.Unlock()
 	for name := range c.List() {
 		f(name)
@@ -136,7 +133,7 @@ func (c *Cache) Subscribe(f func(ring string)) (stop func()) {
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.subscribers, id)
+		delete(c.subscribers, &f)
 	}
 }
 
@@ -202,11 +199,11 @@ func (c *Cache) build(ctx context.Context) {
 	c.cfg.Resolver.Retain(c.wanted())
 	c.builds.Add(float64(len(dirty)))
 	c.mu.Lock()
-	subscribers := slices.Collect(maps.Values(c.subscribers))
+	subscribers := slices.Collect(maps.Keys(c.subscribers))
 	c.mu.Unlock()
 	for name := range dirty {
 		for _, f := range subscribers {
-			f(name)
+			(*f)(name)
 		}
 	}
 }

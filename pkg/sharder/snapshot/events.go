@@ -11,16 +11,25 @@ import (
 
 func (c *Cache) addHandlers() error {
 	rings, err := c.cfg.Rings.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.ringEvent,
-		UpdateFunc: c.ringUpdated,
+		AddFunc: c.ringEvent,
+		UpdateFunc: func(before, after any) {
+			if !onlyConditions(before.(*v1alpha1.ClusterRing), after.(*v1alpha1.ClusterRing)) {
+				c.ringEvent(after)
+			}
+		},
 		DeleteFunc: c.ringEvent,
 	})
 	if err != nil {
 		return err
 	}
 	leases, err := c.cfg.Leases.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.leaseEvent,
-		UpdateFunc: c.leaseUpdated,
+		AddFunc: c.leaseEvent,
+		UpdateFunc: func(before, after any) {
+			if !onlyRenewed(before.(*coordinationv1.Lease), after.(*coordinationv1.Lease)) {
+				c.leaseEvent(before) // The Lease may have changed rings.
+				c.leaseEvent(after)
+			}
+		},
 		DeleteFunc: c.leaseEvent,
 	})
 	if err != nil {
@@ -31,22 +40,9 @@ func (c *Cache) addHandlers() error {
 }
 
 func (c *Cache) ringEvent(obj any) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		c.mark(tombstone.Key)
-		return
+	if ring, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+		c.mark(ring.Name)
 	}
-	if r, ok := obj.(*v1alpha1.ClusterRing); ok {
-		c.mark(r.Name)
-	}
-}
-
-func (c *Cache) ringUpdated(old, new any) {
-	before, ok1 := old.(*v1alpha1.ClusterRing)
-	after, ok2 := new.(*v1alpha1.ClusterRing)
-	if ok1 && ok2 && onlyConditions(before, after) {
-		return
-	}
-	c.ringEvent(new)
 }
 
 // onlyConditions reports whether nothing has changed between two versions of a ring but what its status says beside the
@@ -72,16 +68,6 @@ func (c *Cache) leaseEvent(obj any) {
 		return // It is nothing to the ring. A ring with another namespace is another snapshot.
 	}
 	c.mark(name)
-}
-
-func (c *Cache) leaseUpdated(old, new any) {
-	before, ok1 := old.(*coordinationv1.Lease)
-	after, ok2 := new.(*coordinationv1.Lease)
-	if ok1 && ok2 && onlyRenewed(before, after) {
-		return
-	}
-	c.leaseEvent(old) // The Lease may have changed rings.
-	c.leaseEvent(new)
 }
 
 // onlyRenewed reports whether nothing has changed between two versions of a Lease but the time of its renewal.
