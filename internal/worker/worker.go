@@ -16,7 +16,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 )
 
 const (
@@ -39,8 +38,6 @@ type Config[K comparable] struct {
 	OnConflict func(key K)
 	// MetricsProvider makes the metrics of the queue. By default, client-go's global provider does.
 	MetricsProvider workqueue.MetricsProvider
-	// Clock times delayed keys. The real clock by default.
-	Clock clock.WithTicker
 }
 
 // Worker is a queue of keys and the workers that empty it. All methods are safe for concurrent use.
@@ -68,9 +65,6 @@ func New[K comparable](cfg Config[K]) (*Worker[K], error) {
 	if cfg.Workers == 0 {
 		cfg.Workers = 1
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
-	}
 	if cfg.RateLimiter == nil {
 		cfg.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[K](defaultMinDelay, defaultMaxDelay)
 	}
@@ -79,7 +73,6 @@ func New[K comparable](cfg Config[K]) (*Worker[K], error) {
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(cfg.RateLimiter, workqueue.TypedRateLimitingQueueConfig[K]{
 			Name:            cfg.Name,
 			MetricsProvider: cfg.MetricsProvider,
-			Clock:           cfg.Clock,
 		}),
 	}, nil
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
 
 	"github.com/clusterring/clusterring/internal/worker"
 )
@@ -37,8 +36,6 @@ var ErrNotLookedUp = errors.New("not looked up yet")
 type Config struct {
 	// Client is a client for the root of the API server, such as that of a discovery client: kubeClient.Discovery().RESTClient().
 	Client rest.Interface
-	// Clock is the real one by default.
-	Clock clock.WithTicker
 }
 
 // Resolver resolves groups and resources. It is safe for concurrent use.
@@ -65,13 +62,10 @@ func New(cfg Config) (*Resolver, error) {
 	if cfg.Client == nil {
 		return nil, errors.New("resources: Client is required")
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.RealClock{}
-	}
 	r := &Resolver{cfg: cfg, entries: map[schema.GroupResource]*entry{}}
 	var err error
 	r.worker, err = worker.New(worker.Config[schema.GroupResource]{
-		Name: "resources", Workers: workers, Clock: cfg.Clock,
+		Name: "resources", Workers: workers,
 		Sync: func(ctx context.Context, gr schema.GroupResource) (time.Duration, error) {
 			return r.refresh(ctx, gr), nil
 		},
@@ -90,7 +84,7 @@ func (r *Resolver) Resolve(gr schema.GroupResource) (Resource, error) {
 	defer r.mu.Unlock()
 	e, ok := r.entries[gr]
 	if !ok {
-		e = &entry{err: ErrNotLookedUp, asked: r.cfg.Clock.Now()}
+		e = &entry{err: ErrNotLookedUp, asked: time.Now()}
 		r.entries[gr] = e
 		r.worker.Add(gr)
 	}
@@ -129,7 +123,7 @@ func (r *Resolver) refresh(ctx context.Context, gr schema.GroupResource) (after 
 
 	r.mu.Lock()
 	known, changed := e.err == nil, false
-	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && r.cfg.Clock.Since(e.asked) < patience {
+	if err != nil && !known && !IsUnknown(err) && !IsUnknown(e.err) && time.Since(e.asked) < patience {
 		err = pendingError{fmt.Errorf("no answer yet: %w", err)}
 	}
 	keep := known && err != nil && !IsUnknown(err)

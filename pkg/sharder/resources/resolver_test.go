@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
-	testingclock "k8s.io/utils/clock/testing"
 )
 
 // apiServer answers discovery requests for paths with what is in answers, or with a status.
@@ -69,6 +69,13 @@ func group(name, preferred string, versions ...string) metav1.APIGroup {
 
 var allVerbs = metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}
 
+// RoundTrip answers a request without a network, so that it takes no time in a bubble.
+func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, r)
+	return recorder.Result(), nil
+}
+
 func list(groupVersion string, resources ...metav1.APIResource) metav1.APIResourceList {
 	return metav1.APIResourceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: groupVersion, APIResources: resources}
 }
@@ -90,9 +97,7 @@ func newAPIServer(t *testing.T) (*apiServer, *discovery.DiscoveryClient) {
 		"/apis/vanished.example.com": group("vanished.example.com", "v1", "v1"),
 	}}
 	s.fail("/apis/down.example.com/v1", http.StatusServiceUnavailable)
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	client, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: server.URL, QPS: -1})
+	client, err := discovery.NewDiscoveryClientForConfig(&rest.Config{Host: "http://server", Transport: s, QPS: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,81 +203,54 @@ func run(t *testing.T, r *Resolver) {
 
 // TestRun follows a resource that appears, can't be looked up for a while, and goes away.
 func TestRun(t *testing.T) {
-	server, client := newAPIServer(t)
-	clock := testingclock.NewFakeClock(time.Now())
-	r, err := New(Config{Client: client.RESTClient(), Clock: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	changes := make(chan struct{}, 10)
-	r.Subscribe(func() { changes <- struct{}{} })
-	run(t, r)
-	bars := schema.GroupResource{Group: "example.com", Resource: "bars"}
-	version := "/apis/example.com/v1"
-	resolve := func(want bool) {
-		t.Helper()
-		if _, err := lookedUp(t, r, bars); (err == nil) != want {
-			t.Fatalf("got %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		server, client := newAPIServer(t)
+		r, err := New(Config{Client: client.RESTClient()})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	// until steps the clock until the number of requests has grown, so the resource was looked up.
-	until := func(step time.Duration, done func() bool) {
-		t.Helper()
-		deadline := time.Now().Add(10 * time.Second)
-		for !done() {
-			if time.Now().After(deadline) {
-				t.Fatal("timed out")
-			}
-			clock.Step(step)
-			<-time.After(time.Millisecond)
+		var changes atomic.Int64
+		r.Subscribe(func() { changes.Add(1) })
+		run(t, r)
+		bars := schema.GroupResource{Group: "example.com", Resource: "bars"}
+		// after lets time pass, and says whether the resource is there then, and how many changes and requests there were.
+		after := func(d time.Duration) (served bool, told, requests int64) {
+			changes.Store(0)
+			before := server.requests.Load()
+			time.Sleep(d)
+			synctest.Wait()
+			_, err := r.Resolve(bars)
+			return err == nil, changes.Load(), server.requests.Load() - before
 		}
-	}
-	changed := func() bool {
-		select {
-		case <-changes:
-			return true
-		default:
-			return false
+		if _, err := r.Resolve(bars); !errors.Is(err, ErrNotLookedUp) {
+			t.Errorf("at first: %v", err)
 		}
-	}
-
-	resolve(false)
-	until(0, changed)
-
-	before := server.requests.Load()
-	for range 100 {
-		resolve(false)
-	}
-	if got := server.requests.Load(); got != before {
-		t.Errorf("%d requests for a resource that is known to be unknown", got-before)
-	}
-
-	server.set(version, list("example.com/v1", metav1.APIResource{Name: "bars", Kind: "Bar", Verbs: allVerbs}))
-	until(time.Second, changed)
-	resolve(true)
-
-	server.fail("/apis/example.com", http.StatusServiceUnavailable)
-	before = server.requests.Load()
-	until(time.Minute, func() bool { return server.requests.Load() > before+3 })
-	resolve(true)
-	if changed() {
-		t.Error("told of a change when the resource could not be looked up")
-	}
-
-	server.fail("/apis/example.com", 0)
-	server.set(version, list("example.com/v1"))
-	until(time.Second, changed)
-	resolve(false)
-
-	r.Retain(nil)
-	before = server.requests.Load()
-	for range 5 {
-		clock.Step(2 * time.Minute)
-		<-time.After(10 * time.Millisecond) // for a lookup to go wrong
-	}
-	if got := server.requests.Load(); got != before {
-		t.Errorf("%d requests for a resource that nobody wants any more", got-before)
-	}
+		if served, told, _ := after(time.Second); served || told != 1 {
+			t.Errorf("not served: served %v, told %d", served, told)
+		}
+		if served, told, requests := after(time.Second); served || told != 0 || requests != 0 {
+			t.Errorf("known to be unknown: served %v, told %d, %d requests", served, told, requests)
+		}
+		server.set("/apis/example.com/v1", list("example.com/v1", metav1.APIResource{Name: "bars", Kind: "Bar", Verbs: allVerbs}))
+		if served, told, _ := after(retryInterval); !served || told != 1 {
+			t.Errorf("appeared: served %v, told %d", served, told)
+		}
+		server.fail("/apis/example.com", http.StatusServiceUnavailable)
+		if served, told, requests := after(2 * refreshInterval); !served || told != 0 || requests < 3 {
+			t.Errorf("can't be looked up: served %v, told %d, %d requests", served, told, requests)
+		}
+		server.fail("/apis/example.com", 0)
+		server.set("/apis/example.com/v1", list("example.com/v1"))
+		if served, told, _ := after(2 * refreshInterval); served || told != 1 {
+			t.Errorf("gone: served %v, told %d", served, told)
+		}
+		r.Retain(nil)
+		before := server.requests.Load()
+		time.Sleep(10 * refreshInterval)
+		if got := server.requests.Load(); got != before {
+			t.Errorf("%d requests for a resource that nobody wants any more", got-before)
+		}
+	})
 }
 
 // TestPending: the first answer is waited for, but not for ever, and what was answered once is not pending again.
@@ -298,30 +276,32 @@ func TestPending(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			server, client := newAPIServer(t)
-			clock := testingclock.NewFakeClock(time.Now())
-			r, err := New(Config{Client: client.RESTClient(), Clock: clock})
-			if err != nil {
-				t.Fatal(err)
-			}
-			told := false
-			r.Subscribe(func() { told = true })
-			r.entries[tt.resource] = &entry{err: ErrNotLookedUp, asked: clock.Now()}
-			for i, s := range tt.steps {
-				clock.Step(s.after)
-				status := 0
-				if s.down {
-					status = http.StatusServiceUnavailable
+			synctest.Test(t, func(t *testing.T) {
+				server, client := newAPIServer(t)
+				r, err := New(Config{Client: client.RESTClient()})
+				if err != nil {
+					t.Fatal(err)
 				}
-				server.fail("/apis/example.com", status)
-				told = false
-				r.refresh(t.Context(), tt.resource)
-				_, err := r.Resolve(tt.resource)
-				got := step{after: s.after, down: s.down, pending: IsPending(err), unknown: IsUnknown(err), told: told}
-				if got != s {
-					t.Errorf("step %d: %+v (%v), want %+v", i, got, err, s)
+				told := false
+				r.Subscribe(func() { told = true })
+				r.entries[tt.resource] = &entry{err: ErrNotLookedUp, asked: time.Now()}
+				for i, s := range tt.steps {
+					time.Sleep(s.after)
+					status := 0
+					if s.down {
+						status = http.StatusServiceUnavailable
+					}
+					server.fail("/apis/example.com", status)
+					told = false
+					r.refresh(t.Context(), tt.resource)
+					_, err := r.Resolve(tt.resource)
+					got := step{after: s.after, down: s.down, pending: IsPending(err), unknown: IsUnknown(err), told: told}
+					if got != s {
+						t.Errorf("step %d: %+v (%v), want %+v", i, got, err, s)
+					}
 				}
-			}
+				run(t, r) // ends the queue with the test
+			})
 		})
 	}
 }
