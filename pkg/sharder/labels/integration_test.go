@@ -339,7 +339,7 @@ func TestStripped(t *testing.T) {
 	testenv.Poll(t, 20*time.Second, func(context.Context) error {
 		c := f.found.Load()
 		if c == nil || c.Type != ConditionType || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "10 or more objects do") ||
-			!strings.Contains(c.Message, "configmaps "+f.ns+"/stripped-0: ") {
+			!strings.Contains(c.Message, "configmaps "+f.ns+"/stripped-0: "+errStripped.Error()) {
 			return fmt.Errorf("condition %v", c)
 		}
 		return nil

@@ -31,7 +31,9 @@ type server struct {
 	// got and patched are called when a request was carried out and its answer is still on its way.
 	got, patched func(name string)
 	// refuses reports whether a write to the object is refused.
-	refuses func(name string) bool
+	refuses    func(name string) bool
+	unreadable error            // what audits get instead of the objects
+	told       metav1.Condition // the last one reported
 }
 
 // withServer runs the menders of a leader in a bubble.
@@ -40,7 +42,9 @@ func withServer(t *testing.T, test func(t *testing.T, s *server)) {
 		nothing := func(string) {}
 		s := &server{labels: map[string]string{}, got: nothing, patched: nothing, refuses: func(string) bool { return false }}
 		inside := func(string) (inside, known bool) { return true, true }
-		s.ring = newRunner(Config{Metadata: s, Metrics: NewMetrics(nil), Lead: true, Writers: 8}, &snapshot.Ring{
+		s.ring = newRunner(Config{
+			Metadata: s, Metrics: NewMetrics(nil), Lead: true, Writers: 8, Report: func(_ *v1alpha1.ClusterRing, c metav1.Condition) { s.told = c },
+		}, &snapshot.Ring{
 			Object: &v1alpha1.ClusterRing{ObjectMeta: metav1.ObjectMeta{Name: "r"}},
 			Rule:   snapshot.Rule{Main: []snapshot.Main{{Resource: configMaps}}, Inside: inside},
 		}, nil)
@@ -86,8 +90,12 @@ func (s *server) Patch(_ context.Context, name string, _ types.PatchType, patch 
 func (s *server) object(name string) *metav1.PartialObjectMetadata {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.objectWith(name, s.labels[name])
+}
+
+func (s *server) objectWith(name, value string) *metav1.PartialObjectMetadata {
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(name)}}
-	if value := s.labels[name]; value != "" {
+	if value != "" {
 		o.Labels = map[string]string{s.ring.label: value}
 	}
 	return o
@@ -146,18 +154,27 @@ func TestChangedDuringAttempt(t *testing.T) {
 	}
 }
 
-// TestWatchesOutOfOrder: a watch that sees a label appear hides nothing from the one that sees that it is wrong.
+// TestWatchesOutOfOrder: a watch that sees a label appear hides nothing from the one that sees that it is wrong, and what was
+// decided about an object does not outlive news of it.
 func TestWatchesOutOfOrder(t *testing.T) {
-	withServer(t, func(t *testing.T, s *server) {
-		s.set("a", "7")
-		o := objectOf(configMaps, s.object("a"))
-		s.mender().offer(t.Context(), o, task{value: slotOf("ns", "a"), decided: true, reason: reasonChanged}, time.Millisecond)
-		s.mender().drop(o)
-		time.Sleep(time.Second)
-		if s.wrong() != 0 {
-			t.Errorf("the label is %q, want %q", s.labels["a"], slotOf("ns", "a"))
-		}
-	})
+	news := map[string]func(s *server, o object){
+		"the label appears": func(s *server, o object) { s.mender().drop(o) },
+		"it is found again": func(s *server, _ object) { s.find("a", reasonChanged) },
+	}
+	for name, arrives := range news {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(t *testing.T, s *server) {
+				s.set("a", "7")
+				o := objectOf(configMaps, s.object("a"))
+				s.mender().offer(t.Context(), o, task{value: "9", decided: true, reason: reasonChanged}, time.Millisecond)
+				arrives(s, o)
+				time.Sleep(time.Second)
+				if s.wrong() != 0 {
+					t.Errorf("the label is %q, want %q", s.labels["a"], slotOf("ns", "a"))
+				}
+			})
+		})
+	}
 }
 
 // TestSettle: an audit waits for first attempts, and for no others.

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,6 +199,39 @@ func TestUnansweredWrite(t *testing.T) {
 		leader.faults.set(nil, nil)
 		if now := w.object().Status.Table.Revision; now-revision > 1<<20 {
 			t.Errorf("revision %d after %d: the leader took its own write for somebody else's", now, revision)
+		}
+	})
+}
+
+// TestRetries: a write of the table that is refused for ever is tried for ever, and does not take memory each time. When it is
+// taken, nothing of it is left.
+func TestRetries(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		leader := w.lead()
+		w.join("a")
+		w.shares(6*time.Second, map[string]int{"a": 1024})
+		var refused atomic.Int64
+		leader.faults.set(func(r *http.Request) int {
+			if !isTableWrite(r) {
+				return 0
+			}
+			refused.Add(1)
+			return http.StatusForbidden
+		}, nil)
+		w.join("b")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := refused.Load(); n < 100 {
+			t.Errorf("%d attempts in 10 minutes", n)
+		}
+		if n := leader.table.Unanswered(w.ring); n < 1 || n > 2 {
+			t.Errorf("%d tables are kept, want 1 or 2", n)
+		}
+		leader.faults.set(nil, nil)
+		w.shares(15*time.Second, map[string]int{"a": 512, "b": 512})
+		synctest.Wait()
+		if n := leader.table.Unanswered(w.ring); n > 0 {
+			t.Errorf("%d tables are kept when the write is taken", n)
 		}
 	})
 }
