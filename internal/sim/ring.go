@@ -84,7 +84,7 @@ func (w *World) makeNeighbour() error {
 	return nil
 }
 
-// editRing changes how the ring says the same, so that it has another generation.
+// editRing changes how new objects come to their label, and how the ring says the same otherwise.
 func (w *World) editRing() error {
 	ring, err := w.rings().Get(w.ctx, ringName, metav1.GetOptions{})
 	if err != nil {
@@ -93,6 +93,9 @@ func (w *World) editRing() error {
 	ring.Spec.NamespaceSelector.MatchExpressions = append(ring.Spec.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
 		Key: fmt.Sprintf("edit-%d", ring.Generation), Operator: metav1.LabelSelectorOpDoesNotExist,
 	})
+	if ring.Spec.Admission = v1alpha1.AdmissionNone; ring.Generation%2 == 0 {
+		ring.Spec.Admission = v1alpha1.AdmissionWebhook
+	}
 	_, err = w.rings().Update(w.ctx, ring, metav1.UpdateOptions{})
 	return err
 }

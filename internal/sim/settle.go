@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/membership"
 	"github.com/clusterring/clusterring/pkg/ring"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -67,7 +68,7 @@ var (
 	errMissed = errors.New("left to the next audit")
 )
 
-// well returns what is not as it is to be: the webhook there, every shard ready and with its part of the slots, nobody else with
+// well returns what is not as it is to be: the webhooks as the ring says, every shard ready and with its part of the slots, nobody else with
 // any, every object with the label of its slot, known and worked on where that is, and its child with it. What waits for the next
 // audit comes last.
 func (w *World) well() error {
@@ -78,8 +79,12 @@ func (w *World) well() error {
 			hooks += len(all)
 		}
 	}
-	if hooks != 2 {
-		return fmt.Errorf("there are %d webhooks: one is for the main resource, one for the controlled one", hooks)
+	object, err := w.rings().Get(w.ctx, ringName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if none := object.Spec.Admission == v1alpha1.AdmissionNone; none && hooks != 0 || !none && hooks != 2 {
+		return fmt.Errorf("there are %d webhooks, with the admission %q: one is for the main resource, one for the controlled one", hooks, object.Spec.Admission)
 	}
 	owners, stuck, err := w.owners()
 	if err != nil {

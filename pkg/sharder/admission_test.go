@@ -2,13 +2,20 @@ package sharder
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
 	"github.com/clusterring/clusterring/pkg/sharder/rings"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -36,6 +43,81 @@ func TestNotCalled(t *testing.T) {
 		return err
 	})
 	f.condition(rings.AdmissionConfigured, metav1.ConditionFalse, "NotCalled")
+}
+
+// admission changes spec.admission.
+func (f *fixture) admission(to v1alpha1.Admission) {
+	f.t.Helper()
+	patch := fmt.Sprintf(`{"spec":{"admission":%q}}`, to)
+	if _, err := f.rings.ShardingV1alpha1().ClusterRings().Patch(f.t.Context(), f.ring, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// TestChangeAdmission: whatever spec.admission is, and while it changes, objects and their children get their labels.
+func TestChangeAdmission(t *testing.T) {
+	f := newFixture(t)
+	f.leader(f.start())
+	f.createRing()
+	f.condition(rings.AdmissionConfigured, metav1.ConditionTrue, "Configured")
+	born := func() { // with their labels
+		t.Helper()
+		testenv.Poll(t, timeout, func(context.Context) error { return f.create(testenv.Name(t), nil) })
+	}
+	born()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	var without atomic.Int64
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			switch err := f.create(fmt.Sprint("object-", i), nil); {
+			case errors.Is(err, errUnlabelled):
+				without.Add(1)
+			case err != nil:
+				t.Error(err)
+				return
+			}
+		}
+	})
+	const some = 20
+	for range 2 {
+		f.admission(v1alpha1.AdmissionNone)
+		f.condition(rings.AdmissionConfigured, metav1.ConditionTrue, "None")
+		if _, err := f.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "clusterring-"+f.ring, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("the webhook configuration is still there: %v", err)
+		}
+		before := without.Load()
+		testenv.Poll(t, timeout, func(context.Context) error {
+			if n := without.Load() - before; n < some {
+				return fmt.Errorf("%d objects were born without a label", n)
+			}
+			return nil
+		})
+		f.admission(v1alpha1.AdmissionWebhook)
+		f.condition(rings.AdmissionConfigured, metav1.ConditionTrue, "Configured")
+		born()
+	}
+	cancel()
+	wg.Wait()
+	testenv.Poll(t, timeout, func(ctx context.Context) error {
+		missed := metav1.ListOptions{LabelSelector: wire.UnlabelledSelector(f.ring).String()}
+		secrets, err1 := f.kube.CoreV1().Secrets(f.objects).List(ctx, missed)
+		children, err2 := f.kube.CoreV1().ConfigMaps(f.objects).List(ctx, missed)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		children.Items = slices.DeleteFunc(children.Items, func(o corev1.ConfigMap) bool { return o.Name == "kube-root-ca.crt" })
+		if len(secrets.Items)+len(children.Items) > 0 {
+			return fmt.Errorf("%d objects and %d children have no label", len(secrets.Items), len(children.Items))
+		}
+		return nil
+	})
+	if len(f.versions()) < 4*some {
+		t.Error("too few objects to tell")
+	}
+	f.condition(rings.AdmissionConfigured, metav1.ConditionTrue, "Configured")
 }
 
 // TestContested (case 20): somebody changes the webhook configuration each time that the sharder has written it.

@@ -22,6 +22,8 @@ import (
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
+var errUnlabelled = errors.New("born without the right labels")
+
 // create creates a Secret with a child, and checks that both are born with the label of their slot.
 func (f *fixture) create(name string, withLabel map[string]string) error {
 	ctx := context.Background()
@@ -40,7 +42,7 @@ func (f *fixture) create(name string, withLabel map[string]string) error {
 		return err
 	}
 	if a, b := secret.Labels[wire.SlotLabel(f.ring)], child.Labels[wire.SlotLabel(f.ring)]; a != want || b != want {
-		return fmt.Errorf("the labels of %s and its child are %q and %q, want %q", name, a, b, want)
+		return fmt.Errorf("%w: those of %s and its child are %q and %q, want %q", errUnlabelled, name, a, b, want)
 	}
 	return nil
 }

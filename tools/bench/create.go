@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/clusterring/clusterring/internal/testenv"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
-// measureCreate creates objects in a namespace of the ring and in one that the webhook is not called for, in turn, so that
-// both see the same machine.
+// measureCreate creates objects in a namespace of the ring and in one outside of it, in turn, so that both see the same
+// machine, with each way to admit them.
 func measureCreate(ctx context.Context, b *bench) error {
 	sharders, err := b.startSharders(ctx, 2, nil)
 	if err != nil {
@@ -30,10 +33,19 @@ func measureCreate(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := b.webhookWorks(ctx); err != nil {
-		return err
+	for _, admission := range []v1alpha1.Admission{v1alpha1.AdmissionWebhook, v1alpha1.AdmissionNone} {
+		if err := b.setAdmission(ctx, admission); err != nil {
+			return err
+		}
+		if err := b.compareCreates(ctx, admission, outside, pids[testenv.APIServer], sharders); err != nil {
+			return err
+		}
 	}
+	return nil
+}
 
+// compareCreates prints what a create costs in the namespace of the ring and outside.
+func (b *bench) compareCreates(ctx context.Context, admission v1alpha1.Admission, outside string, apiServer int, sharders []sharder) error {
 	const rounds, each = 10, 200
 	var rows [][]string
 	for _, clients := range []int{1, 8} {
@@ -43,9 +55,9 @@ func measureCreate(ctx context.Context, b *bench) error {
 		var sharderCPU time.Duration
 		for round := range rounds + 1 {
 			for i, namespace := range []string{outside, b.namespace} {
-				before, sharderBefore := cpuOf(pids[testenv.APIServer]), cpuOfAll(sharders)
+				before, sharderBefore := cpuOf(apiServer), cpuOfAll(sharders)
 				start := time.Now()
-				c, err := create(ctx, b.cluster.Config(), namespace, fmt.Sprintf("c%d-r%d", clients, round), each, clients)
+				c, err := create(ctx, b.cluster.Config(), namespace, strings.ToLower(fmt.Sprintf("%s-c%d-r%d", admission, clients, round)), each, clients)
 				if err != nil {
 					return err
 				}
@@ -54,14 +66,14 @@ func measureCreate(ctx context.Context, b *bench) error {
 				}
 				wall[i] += time.Since(start)
 				took[i] = append(took[i], c.took...)
-				cpu[i] += cpuOf(pids[testenv.APIServer]) - before
+				cpu[i] += cpuOf(apiServer) - before
 				if i == 1 {
 					sharderCPU += cpuOfAll(sharders) - sharderBefore
 				}
 			}
 		}
 		n := float64(rounds * each)
-		for i, name := range []string{"without", "with"} {
+		for i, name := range []string{"outside", string(admission)} {
 			sharder := "–"
 			if i == 1 {
 				sharder = fmt.Sprintf("%.2f s", sharderCPU.Seconds()/n*1000)
@@ -77,18 +89,22 @@ func measureCreate(ctx context.Context, b *bench) error {
 		})
 	}
 	table(fmt.Sprintf("Create a ConfigMap, %d each, in turns of %d", rounds*each, each),
-		[]string{"clients", "webhook", "p50", "p99", "creates/s", "API server CPU per 1,000", "sharders' CPU per 1,000"}, rows...)
+		[]string{"clients", "admission", "p50", "p99", "creates/s", "API server CPU per 1,000", "sharders' CPU per 1,000"}, rows...)
 	return nil
 }
 
-// webhookWorks waits until an object is born with a slot.
-func (b *bench) webhookWorks(ctx context.Context) error {
+// setAdmission changes spec.admission, and waits until an object is born with a slot, or none is.
+func (b *bench) setAdmission(ctx context.Context, admission v1alpha1.Admission) error {
+	patch := fmt.Sprintf(`{"spec":{"admission":%q}}`, admission)
+	if _, err := b.rings.ShardingV1alpha1().ClusterRings().Patch(ctx, ringName, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		return err
+	}
 	i := 0
 	return poll(ctx, 30*time.Second, func() error {
 		i++
-		c, err := create(ctx, b.cluster.Config(), b.namespace, fmt.Sprintf("probe-%d", i), 1, 1)
-		if err == nil && c.unlabeled.Load() > 0 {
-			err = errors.New("an object was born without a slot")
+		c, err := create(ctx, b.cluster.Config(), b.namespace, strings.ToLower(fmt.Sprintf("probe-%s-%d", admission, i)), 1, 1)
+		if err == nil && (c.unlabeled.Load() > 0) != (admission == v1alpha1.AdmissionNone) {
+			err = fmt.Errorf("objects are not born as with the admission %s yet", admission)
 		}
 		return err
 	})

@@ -23,7 +23,7 @@ var figures = []struct {
 	name, about string
 	measure     func(ctx context.Context, b *bench) error
 }{
-	{"create", "latency of a create with and without the webhook", measureCreate},
+	{"create", "latency of a create with the webhook, without it, and outside of the ring", measureCreate},
 	{"movement", "a shard joins, leaves, crashes", measureMovement},
 	{"memory", "memory of the sharder during audits", measureMemory},
 	{"missed", "objects that admission missed", measureMissed},

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
 // measureMemory samples the memory of the leading sharder while it audits a growing number of objects.
@@ -20,7 +22,7 @@ func measureMemory(ctx context.Context, b *bench) error {
 	if _, err := b.startShards(ctx, "shard-0", "shard-1", "shard-2"); err != nil {
 		return err
 	}
-	if err := b.webhookWorks(ctx); err != nil {
+	if err := b.setAdmission(ctx, v1alpha1.AdmissionWebhook); err != nil {
 		return err
 	}
 	s := sharders[0]

@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 )
 
-// measureMissed creates objects while the API server does not reach admission, and while the leading sharder is killed.
+// measureMissed creates objects while there is no webhook, while the API server does not reach admission, and while the leading sharder is killed.
 func measureMissed(ctx context.Context, b *bench) error {
 	g, err := newGate()
 	if err != nil {
@@ -22,7 +24,7 @@ func measureMissed(ctx context.Context, b *bench) error {
 	if _, err := b.startShards(ctx, "shard-0", "shard-1", "shard-2"); err != nil {
 		return err
 	}
-	if err := b.webhookWorks(ctx); err != nil {
+	if err := b.setAdmission(ctx, v1alpha1.AdmissionNone); err != nil {
 		return err
 	}
 	seen, err := observe(ctx, b.cluster.Config(), b.namespace)
@@ -30,9 +32,17 @@ func measureMissed(ctx context.Context, b *bench) error {
 		return err
 	}
 	var rows [][]string
+	row, err := b.labelledAfter(ctx, seen, "`spec.admission` is `None`", 500, func() error { return nil })
+	if err != nil {
+		return err
+	}
+	rows = append(rows, row)
 
+	if err := b.setAdmission(ctx, v1alpha1.AdmissionWebhook); err != nil {
+		return err
+	}
 	g.setShut(true)
-	row, err := b.labelledAfter(ctx, seen, "admission is not reached", 500, func() error { return nil })
+	row, err = b.labelledAfter(ctx, seen, "admission is not reached", 500, func() error { return nil })
 	g.setShut(false)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/ring"
 )
 
@@ -29,7 +30,7 @@ func measureMovement(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := b.webhookWorks(ctx); err != nil {
+	if err := b.setAdmission(ctx, v1alpha1.AdmissionWebhook); err != nil {
 		return err
 	}
 	if _, err := create(ctx, b.cluster.Config(), b.namespace, "obj", b.objects, 8); err != nil {

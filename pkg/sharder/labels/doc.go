@@ -9,7 +9,8 @@
 //
 //   - Births that admission missed: every replica watches each main resource for objects without the label, from now on.
 //     The leader acts at once, the others after a delay and only if the watch has not told by then that somebody did. The
-//     watch is silent in the steady state, and nothing is stored behind it.
+//     watch is silent in the steady state, and nothing is stored behind it. In a ring without admission, these are all
+//     births; then the leader watches controlled resources in the same way, and sees each object in them that has no label.
 //   - Labels that were changed, and children that got another controller: the leader watches the metadata of what is
 //     labelled, main and controlled. That costs it, and the API server, one small event for each update of such an object,
 //     and no request.

@@ -208,6 +208,27 @@ func TestBirths(t *testing.T) {
 	}
 }
 
+// TestBirthsWithoutAdmission: in a ring without admission the watch finds a family of any depth, and needs no audit for it.
+func TestBirthsWithoutAdmission(t *testing.T) {
+	f := newFixture(t)
+	f.rings[f.ring].Object.Spec.Admission = v1alpha1.AdmissionNone
+	f.start(true)
+	testenv.Poll(t, 20*time.Second, func(context.Context) error { // after the first audit
+		if c := f.found.Load(); c == nil || c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("condition %v", c)
+		}
+		return nil
+	})
+	for i := range 10 {
+		name := fmt.Sprintf("birth-%d", i)
+		child := f.secret(f.ns, name, f.configMap(f.ns, name, nil), configMapKind)
+		f.account(name, child)
+		for _, r := range []resources.Resource{configMaps, secrets, accounts} {
+			f.waitLabel(r, f.ns, name, slotOf(f.ns, name))
+		}
+	}
+}
+
 // TestChildrenFirst (case 11): what exists when sharding is turned on gets its labels from the youngest generation up. The condition
 // says that all have theirs when that is so.
 func TestChildrenFirst(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 // Why a label was written; the value of a label of a metric.
 const (
 	reasonBirth   = "birth"   // a main object that admission had missed
-	reasonChild   = "child"   // a controlled object, found by an audit
+	reasonWatch   = "watch"   // a main object of a ring without admission
+	reasonChild   = "child"   // a controlled object, found by an audit or, in a ring without admission, by the watch
 	reasonChanged = "changed" // a label that somebody changed, or that no longer fits
 	reasonAudit   = "audit"   // a main object, found by an audit
 	reasonLeft    = "left"    // taken away from an object outside of the ring's namespaces
@@ -30,7 +31,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
 	return &Metrics{
-		written:      counter("clusterring_sharder_labels_written_total", "Slot labels that the sharder wrote outside of admission, by reason: birth (admission had missed the object), child, audit, changed, or left (taken away).", "ring", "reason"),
+		written:      counter("clusterring_sharder_labels_written_total", "Slot labels that the sharder wrote outside of admission, by reason: birth (admission had missed the object), watch (spec.admission is None), child, audit, changed, or left (taken away).", "ring", "reason"),
 		refused:      counter("clusterring_sharder_label_refusals_total", "Writes of slot labels without success, by kind: forbidden, invalid, throttled, timeout, stripped (the write succeeded without effect) or error.", "ring", "kind"),
 		auditObjects: counter("clusterring_sharder_label_audit_objects_total", "Objects that audits of labels read.", "ring"),
 		stuck:        gauge("clusterring_sharder_labels_stuck", "Objects whose label the leader cannot write or keep, as far as it remembers them.", "ring"),
@@ -59,7 +60,7 @@ func (m *Metrics) end(r *runner, led, gone bool) {
 
 // begin shows the counters of a ring as 0: Prometheus sees no increase in what was not there before.
 func (m *Metrics) begin(ring string) {
-	for _, reason := range []string{reasonBirth, reasonChild, reasonChanged, reasonAudit, reasonLeft} {
+	for _, reason := range []string{reasonBirth, reasonWatch, reasonChild, reasonChanged, reasonAudit, reasonLeft} {
 		m.written.WithLabelValues(ring, reason)
 	}
 	for _, kind := range kinds {

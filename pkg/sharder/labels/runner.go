@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/lru"
 
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -77,12 +78,18 @@ func newRunner(cfg Config, ring *snapshot.Ring, cancel context.CancelFunc) *runn
 	}
 	for _, controlled := range ring.Controlled() {
 		r.menders[controlled] = newMender(r, controlled)
+		if !r.admitted() {
+			r.watch(controlled, wire.UnlabelledSelector(r.name), purpose, r.child)
+		}
 	}
 	for resource := range r.menders {
 		r.watch(resource, labelledSelector(r.name), "changes", r.change)
 	}
 	return r
 }
+
+// admitted reports whether admission labels the objects of the ring.
+func (r *runner) admitted() bool { return r.ring.Object.Spec.Admission != v1alpha1.AdmissionNone }
 
 func labelledSelector(ring string) labels.Selector {
 	requirement, err := labels.NewRequirement(wire.SlotLabel(ring), selection.Exists, nil)
@@ -143,12 +150,25 @@ func (r *runner) birth(ctx context.Context, resource resources.Resource, event w
 		if decided && value == "" || !decided && answer.Kind != snapshot.Unknown {
 			return
 		}
+		reason := reasonWatch
+		if r.admitted() {
+			reason = reasonBirth
+			r.audits.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.
+		}
 		// A label that was taken away shows here, too. Such an object is older, as far as clocks agree.
-		if o.GenerateName == "" && time.Since(o.CreationTimestamp.Time).Abs() < recent {
+		if r.admitted() && o.GenerateName == "" && time.Since(o.CreationTimestamp.Time).Abs() < recent {
 			r.cfg.Born(r.name, o.UID)
 		}
-		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reasonBirth}, delay)
-		r.audits.request("", missedDelay) // Admission may miss children, too, also when an audit came first to this object.
+		m.offer(ctx, objectOf(resource, o), task{value: value, decided: decided && delay == 0, reason: reason}, delay)
+	}
+}
+
+// child looks at a controlled object without the label: it may be a birth that no admission has seen.
+func (r *runner) child(ctx context.Context, resource resources.Resource, event watch.EventType, o *metav1.PartialObjectMetadata) {
+	if event == watch.Deleted { // or it has the label now
+		r.menders[resource].drop(objectOf(resource, o))
+	} else if metav1.GetControllerOfNoCopy(o) != nil { // Most of the others are nothing to the ring.
+		r.check(ctx, resource, o, reasonChild)
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 	ResourcesResolved = "ResourcesResolved"
 	// PermissionsGranted says that the sharder may do with them what it must.
 	PermissionsGranted = "PermissionsGranted"
-	// AdmissionConfigured says that the API server asks the sharder about new objects.
+	// AdmissionConfigured says that the API server asks the sharder about new objects, or that it should not.
 	AdmissionConfigured = "AdmissionConfigured"
 )
 

@@ -3,8 +3,9 @@
 //
 // For each ring it keeps a MutatingWebhookConfiguration, owned by the ring. It is for creates only: the label of an object
 // never has to be written again. The controller corrects what somebody changes in it, and creates a deleted one again; if
-// that goes on and on, it writes a few times a minute and says so. Kubernetes' garbage collector deletes the configuration
-// of a ring that is gone. Rings have no finalizers: a ring can always be deleted, also when no sharder runs.
+// that goes on and on, it writes a few times a minute and says so. A ring with the admission None has no configuration, and
+// Kubernetes' garbage collector deletes that of a ring that is gone. Rings have no finalizers: a ring can always be deleted,
+// also when no sharder runs.
 //
 // A resource that the API server does not serve, or that the sharder has no rights for, does not stop the others. The
 // conditions ResourcesResolved, PermissionsGranted and AdmissionConfigured say what to do about it, and the controller looks

@@ -12,6 +12,6 @@ type Metrics struct{ writes prometheus.Counter }
 func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	return &Metrics{writes: promauto.With(registerer).NewCounter(prometheus.CounterOpts{
 		Name: "clusterring_sharder_webhook_configuration_writes_total",
-		Help: "Webhook configurations written because they were missing or not as they should be.",
+		Help: "Webhook configurations written or deleted because they were not as they should be.",
 	})}
 }

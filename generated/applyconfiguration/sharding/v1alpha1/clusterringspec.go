@@ -45,6 +45,11 @@ type ClusterRingSpecApplyConfiguration struct {
 	// PartitionBy is what objects are kept together by: Object gives each main object, with all that it controls, a slot
 	// of its own; Namespace gives all objects of a namespace one slot. It cannot be changed.
 	PartitionBy *shardingv1alpha1.PartitionBy `json:"partitionBy,omitempty"`
+	// Admission is how new objects come to their label, without which no shard sees them. With Webhook, the API server asks
+	// the sharder about each object while it creates it. With None, nothing stands in the path of creates: the sharder
+	// watches for objects without a label, and labels them some milliseconds later, at the cost of a write for each. It can
+	// be changed at any time.
+	Admission *shardingv1alpha1.Admission `json:"admission,omitempty"`
 }
 
 // ClusterRingSpecApplyConfiguration constructs a declarative configuration of the ClusterRingSpec type for use with
@@ -95,5 +100,13 @@ func (b *ClusterRingSpecApplyConfiguration) WithRebalanceDelay(value metav1.Dura
 // If called multiple times, the PartitionBy field is set to the value of the last call.
 func (b *ClusterRingSpecApplyConfiguration) WithPartitionBy(value shardingv1alpha1.PartitionBy) *ClusterRingSpecApplyConfiguration {
 	b.PartitionBy = &value
+	return b
+}
+
+// WithAdmission sets the Admission field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Admission field is set to the value of the last call.
+func (b *ClusterRingSpecApplyConfiguration) WithAdmission(value shardingv1alpha1.Admission) *ClusterRingSpecApplyConfiguration {
+	b.Admission = &value
 	return b
 }

@@ -101,6 +101,9 @@ func TestAccepted(t *testing.T) {
 			Shards:         sharding.ShardsSpec{Namespace: "0", MaxLeaseDuration: &metav1.Duration{Duration: time.Hour - time.Nanosecond}},
 			RebalanceDelay: &metav1.Duration{Duration: time.Microsecond},
 		}},
+		"no webhook": {Spec: sharding.ClusterRingSpec{
+			Resources: []sharding.RingResource{main("apps", "deployments")}, Admission: sharding.AdmissionNone,
+		}},
 		"no delay": {Spec: sharding.ClusterRingSpec{
 			Resources: []sharding.RingResource{main("apps", "deployments")}, RebalanceDelay: &metav1.Duration{},
 		}},
@@ -126,6 +129,7 @@ func TestAccepted(t *testing.T) {
 			}
 			want := ring.Spec
 			want.PartitionBy = cmp.Or(want.PartitionBy, sharding.PartitionByObject)
+			want.Admission = cmp.Or(want.Admission, sharding.AdmissionWebhook)
 			if diff := gocmp.Diff(want, created.Spec); diff != "" {
 				t.Errorf("the API server changed the spec (-sent +stored):\n%s", diff)
 			}

@@ -73,7 +73,26 @@ type ClusterRingSpec struct {
 	// +kubebuilder:validation:Enum=Object;Namespace
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed, because shards would disagree about the slot of an object: delete the ring, stop its shards, and create it again"
 	PartitionBy PartitionBy `json:"partitionBy,omitempty"`
+
+	// Admission is how new objects come to their label, without which no shard sees them. With Webhook, the API server asks
+	// the sharder about each object while it creates it. With None, nothing stands in the path of creates: the sharder
+	// watches for objects without a label, and labels them some milliseconds later, at the cost of a write for each. It can
+	// be changed at any time.
+	// +optional
+	// +kubebuilder:default=Webhook
+	// +kubebuilder:validation:Enum=Webhook;None
+	Admission Admission `json:"admission,omitempty"`
 }
+
+// Admission is how new objects come to their label.
+type Admission string
+
+const (
+	// AdmissionWebhook lets the API server ask the sharder about each new object.
+	AdmissionWebhook Admission = "Webhook"
+	// AdmissionNone leaves new objects to the sharder's watch.
+	AdmissionNone Admission = "None"
+)
 
 // PartitionBy is what objects are kept together by.
 type PartitionBy string
