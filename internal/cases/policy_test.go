@@ -96,7 +96,7 @@ func TestRefused(t *testing.T) {
 	slots := w.awaitBalance("a", "b")["b"]
 	w.awaitWork(names, a, b)
 	t.Logf("the objects of the other namespace were worked on within %s", time.Since(began))
-	w.awaitCondition(labels.ConditionType, metav1.ConditionFalse, "LabelRefused", "100 or more objects do", refused+"/", "no updates here")
+	w.awaitCondition(labels.ConditionType, metav1.ConditionFalse, "LabelRefused", "00 or more objects do", refused+"/", "no updates here")
 
 	w.awaitAdmission()
 	labelled := w.create(refused, "new", *objects)
