@@ -46,8 +46,8 @@ var codeMutants = map[string]struct {
 	},
 	"a Lease is deleted before it has run out": {
 		file:      "pkg/sharder/leases/verdict.go",
-		old:       "duration := c.cfg.Tracker.Duration(lease)",
-		new:       "duration := c.cfg.Tracker.Duration(lease) / 2",
+		old:       "duration := seen.Duration",
+		new:       "duration := seen.Duration / 2",
 		guarantee: "G1", first: 1, within: 60, plan: "mixed",
 	},
 	"a table is founded without the words of the shards": {
