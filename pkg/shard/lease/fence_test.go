@@ -64,6 +64,7 @@ func TestFenceClosesAtTheDeadline(t *testing.T) {
 		api.setHolder("other", "x")
 		r := start(t, l, true)
 		<-r.started
+		synctest.Wait() // The elector renews at once, which is not what the test is about.
 		f.set(hang, nil)
 		deadline := l.Deadline()
 		for {
@@ -94,6 +95,7 @@ func TestFenceCancelsWhatIsUnderWay(t *testing.T) {
 		api.setHolder("other", "x")
 		r := start(t, l, true)
 		<-r.started
+		synctest.Wait() // The elector renews at once, which is not what the test is about.
 		slow.set(delay(time.Hour), nil)
 		f.set(hang, nil)
 		before := api.get("other").ResourceVersion
