@@ -101,6 +101,9 @@ func (i *Informer) Synced() (ring.Slots, error) {
 // RunWithContext runs the informer, and returns after all its goroutines have ended.
 func (i *Informer) RunWithContext(ctx context.Context) {
 	i.SharedIndexInformer.RunWithContext(ctx)
+	i.source.mu.Lock()
+	i.source.stopped = true // The reflector does not wait for a list that is under way.
+	i.source.mu.Unlock()
 	i.source.feeds.Wait()
 }
 

@@ -34,6 +34,7 @@ type source struct {
 	feeds sync.WaitGroup
 
 	mu      sync.Mutex // never held while somebody else is waited for
+	stopped bool       // no feed may begin any more
 	feed    *feed
 	end     context.CancelFunc // of feed
 	wanted  ring.Slots
@@ -133,12 +134,13 @@ func (s *source) arrived(obj any) {
 		return
 	}
 	s.mu.Lock()
-	if _, ok := s.marks[m]; ok { // and not of an earlier feed
+	_, ok = s.marks[m] // or it is of an earlier feed
+	if ok {
 		delete(s.marks, m)
 		s.synced = s.synced.Union(m.slots)
 	}
 	s.mu.Unlock()
-	if s.onSynced != nil {
+	if ok && s.onSynced != nil {
 		s.onSynced()
 	}
 }
@@ -221,8 +223,12 @@ func (s *source) list(ctx context.Context, _ metav1.ListOptions) (runtime.Object
 	list.ResourceVersion = version
 	feeding, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		cancel()
+		return nil, context.Canceled
+	}
 	s.feed, s.end = f, cancel
-	s.mu.Unlock()
 	s.feeds.Go(func() {
 		defer cancel()
 		f.run(feeding)
