@@ -204,7 +204,7 @@ func (o *observer) lateWrites() (late []string) {
 	return late
 }
 
-// tableAt returns the table that there was just before a write. An informer that lists anew misses tables: what was between two
+// tableAt returns the table that there was just before a write. An informer that lists again misses tables: what was between two
 // of them that do not follow each other is read from the storage.
 func (o *observer) tableAt(w write) (at table) {
 	o.mu.Lock()

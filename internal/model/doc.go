@@ -54,8 +54,9 @@
 //
 // TestProtocol explores completely: one slot and two shards with any number of faults and everything late, one slot and three
 // shards, and two slots and two shards, with any plan and any number of faults; the same two slots by ring.Next, with G2 and
-// G5. Bounded in faults are: G2 with a lost table or with Leases that people delete, hide or empty (2), three shards with two slots (1).
-// TestDeep goes further, and not always to the end: 700,000 to 2 million states of restored Leases, of an etcd that is
+// G5. Bounded in faults are: G2 with a lost table or with Leases that people delete, hide or empty (2), three
+// shards with two slots (1).
+// TestDeep goes further, and not always to the end: 700,000 to 4 million states of restored Leases, of an etcd that is
 // restored after all Leases have run out, of tables that are lost twice or taken for lost, and of requests with two slots.
 //
 // # What it found
