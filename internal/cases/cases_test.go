@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -168,13 +169,25 @@ func TestAdoption(t *testing.T) {
 	if err := configs.Delete(t.Context(), "second", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
 		t.Fatal(err)
 	}
+	// The garbage collector takes the reference off the child, then lets the owner go.
 	testenv.Poll(t, timeout, func(ctx context.Context) error {
-		child, err := secrets.Get(ctx, "child", metav1.GetOptions{})
-		if err == nil && len(child.OwnerReferences) > 0 {
-			err = errors.New("the child has an owner")
+		_, err := configs.Get(ctx, "second", metav1.GetOptions{})
+		switch {
+		case err == nil:
+			return errors.New("the owner is still there")
+		case apierrors.IsNotFound(err):
+			return nil
+		default:
+			return err
 		}
-		return err
 	})
+	child, err := secrets.Get(t.Context(), "child", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(child.OwnerReferences) > 0 {
+		t.Errorf("the child has owners: %v", child.OwnerReferences)
+	}
 	adopt(w.createOwner("second"))
 	awaitSlot(w.slot("second"))
 }
