@@ -24,7 +24,7 @@ IMAGE ?= clusterring/sharder
 VERSION ?=
 
 TOOLS := bin/tools
-MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment tools/release
+MODULES := . hack/tools tools/devcluster tools/devcluster/slottest tools/experiment tools/kubectl-clusterring tools/release
 
 ##@ General
 
@@ -65,6 +65,11 @@ evaluation-smoke: build experiment ## Carry out some runs of the evaluation for 
 .PHONY: experiment
 experiment: ## Build the tool that runs and measures experiments into bin/.
 	go -C tools/experiment build -o ../../bin/experiment .
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin into bin/. With bin/ in the PATH it is `kubectl clusterring`.
+	go -C tools/kubectl-clusterring build -o ../../bin/kubectl-clusterring .
+	ln -sf kubectl-clusterring bin/kubectl_complete-clusterring
 
 .PHONY: image
 image: bin/release ## Make the image of the sharder for amd64 and arm64, as a file in dist/ that container runtimes load. IMAGE, VERSION.
@@ -151,6 +156,7 @@ vet: bin/devcluster ## Run go vet.
 	go -C tools/devcluster vet ./...
 	go -C tools/devcluster/slottest vet ./...
 	go -C tools/experiment vet ./...
+	go -C tools/kubectl-clusterring vet ./...
 	go -C tools/release vet ./...
 
 .PHONY: lint
@@ -159,6 +165,7 @@ lint: bin/devcluster $(TOOLS)/staticcheck ## Run staticcheck on everything that 
 	cd tools/devcluster && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/devcluster/slottest && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/experiment && $(CURDIR)/$(TOOLS)/staticcheck ./...
+	cd tools/kubectl-clusterring && $(CURDIR)/$(TOOLS)/staticcheck ./...
 	cd tools/release && $(CURDIR)/$(TOOLS)/staticcheck ./...
 
 .PHONY: verify-docs

@@ -39,6 +39,7 @@ go -C tools/devcluster test -json -timeout 20m ./... || status=1
 go -C tools/devcluster/slottest test -json -timeout 20m ./... || status=1
 # A package at a time, because one of them carries out an experiment.
 go -C tools/experiment test -json -p 1 -timeout 20m ./... || status=1
+go -C tools/kubectl-clusterring test -json -timeout 20m ./... || status=1
 go -C tools/release test -json -timeout 20m ./... || status=1
 
 exit "${status}"

@@ -19,7 +19,7 @@ var (
 	linkText   = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 	makeCall   = regexp.MustCompile("(?:^|[\\s`;&|])make +((?:[a-z][a-z/-]*[ \t]*)+)")
 	makeTarget = regexp.MustCompile(`(?m)^([a-z][a-z/-]*):.*##`)
-	program    = regexp.MustCompile(`(?:^|\s|/)bin/(sharder|sample-controller|webhosting-operator|demo|bench|experiment|devcluster|release)\b(.*)`)
+	program    = regexp.MustCompile(`(?:^|\s|/)bin/(sharder|sample-controller|webhosting-operator|demo|bench|experiment|devcluster|release|kubectl-clusterring)\b(.*)`)
 	flag       = regexp.MustCompile(`(?:^|\s|\[)--([a-z][a-z0-9-]*)`)
 )
 
