@@ -8,13 +8,25 @@
 // time would do no harm to G1: the tables are changed by compare-and-swap.) A replica that loses the Lease goes on serving
 // admission and stands for election again.
 //
-// A Sharder is a Replica as a program of its own: with ports, certificates, health and metrics.
+// A Sharder is a Replica as a program of its own: with ports, certificates, health and metrics. A Replica can also be part of
+// a controller, and serve its ring alone: an embedded one. It has no webhook, and leaves other rings alone, as the installed
+// sharder leaves rings with spec.sharder: Embedded alone.
 //
 // # Two installations
 //
-// An installation is all replicas with the same Lease. Only one works in a cluster. Its leader writes its name into a
-// webhook configuration without webhooks, and one that finds another name there waits, and says so, until that one's Lease
-// is free or silent. Admission is served by both.
+// An installation is all replicas with the same Lease. Only one works in a cluster, or on a ring with an embedded sharder. Its
+// leader writes its name into a webhook configuration without webhooks, or into the status of the ring, and one that finds
+// another name there waits, and says so, until that one's Lease is free or silent. Admission is served by both.
+//
+// How two could work at the same time, and why they do not:
+//
+//	what happens                               why only one works
+//	both find no name                          the write is by compare-and-swap; the loser reads again
+//	one is paused after its claim              its clients are fenced by its Lease; the other waits until that is silent
+//	the status is wiped, or the name removed   the leader writes its name again within seconds. If another was faster, it
+//	                                           finds that and ends its term: for that long both lead, which does no harm to
+//	                                           G1, because tables are changed by compare-and-swap
+//	the ring is deleted and made again         the same
 //
 // # Clocks
 //

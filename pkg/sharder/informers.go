@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -18,13 +19,22 @@ type informers struct {
 	rings, leases, namespaces cache.SharedIndexInformer
 }
 
-func newInformers(c *clients, tracker *leases.Tracker) (*informers, error) {
+// newInformers returns the informers for all rings, or for one ring whose Leases are in the namespace.
+func newInformers(c *clients, tracker *leases.Tracker, ring, namespace string) (*informers, error) {
+	one := func(*metav1.ListOptions) {}
+	if ring == "" {
+		namespace = metav1.NamespaceAll
+	} else {
+		one = func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, ring).String()
+		}
+	}
 	i := &informers{
-		rings:      ringinformers.NewClusterRingInformer(c.ring, 0, cache.Indexers{}),
+		rings:      ringinformers.NewFilteredClusterRingInformer(c.ring, 0, cache.Indexers{}, one),
 		namespaces: coreinformers.NewNamespaceInformer(c.kube, 0, cache.Indexers{}),
 	}
 	var err error
-	i.leases, err = leases.NewInformer(c.kube, tracker)
+	i.leases, err = leases.NewInformer(c.kube, namespace, tracker)
 	return i, errors.Join(err, i.rings.SetTransform(trim), i.namespaces.SetTransform(trim))
 }
 

@@ -61,8 +61,11 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	}
 	le := r.cfg.LeaderElection
 	installation := &installation{
-		client: clients.kube, lease: r.cfg.Namespace + "/" + le.LeaseName, duration: le.LeaseDuration.Duration,
-		interval: le.RetryPeriod.Duration, recorder: r.cfg.Recorder,
+		leases: clients.kube.CoordinationV1(), mark: &clusterMark{client: clients.kube}, lease: r.cfg.Namespace + "/" + le.LeaseName,
+		duration: le.LeaseDuration.Duration, interval: le.RetryPeriod.Duration, recorder: r.cfg.Recorder,
+	}
+	if r.cfg.Ring != "" {
+		installation.mark = &ringMark{client: clients.ring, ring: r.cfg.Ring}
 	}
 	if err := installation.await(ctx); err != nil {
 		return err

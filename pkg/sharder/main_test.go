@@ -99,9 +99,9 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) createRing() {
+func (f *fixture) createRing(edit ...func(*v1alpha1.ClusterRingSpec)) {
 	f.t.Helper()
-	_, err := f.rings.ShardingV1alpha1().ClusterRings().Create(f.t.Context(), &v1alpha1.ClusterRing{
+	ring := &v1alpha1.ClusterRing{
 		ObjectMeta: metav1.ObjectMeta{Name: f.ring},
 		Spec: v1alpha1.ClusterRingSpec{
 			Resources: []v1alpha1.RingResource{{
@@ -112,8 +112,11 @@ func (f *fixture) createRing() {
 			Shards:            v1alpha1.ShardsSpec{Namespace: f.shards, MaxLeaseDuration: &metav1.Duration{Duration: shardDuration}},
 			RebalanceDelay:    &metav1.Duration{Duration: time.Second},
 		},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	}
+	for _, e := range edit {
+		e(&ring.Spec)
+	}
+	if _, err := f.rings.ShardingV1alpha1().ClusterRings().Create(f.t.Context(), ring, metav1.CreateOptions{}); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() {
@@ -148,9 +151,15 @@ func (f *fixture) start(edit ...func(*config.Sharder)) *running {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.run(r, s.Run)
+	return r
+}
+
+// run runs until the end of the test, or until r is stopped.
+func (f *fixture) run(r *running, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- run(ctx) }()
 	stopped := false
 	r.stop = func() {
 		if stopped {
@@ -168,7 +177,6 @@ func (f *fixture) start(edit ...func(*config.Sharder)) *running {
 		}
 	}
 	f.t.Cleanup(r.stop)
-	return r
 }
 
 func freePort(t *testing.T) int {

@@ -32,18 +32,24 @@ import (
 	"github.com/clusterring/clusterring/pkg/sharder/table"
 )
 
-// ReplicaConfig configures a Replica. All fields are required.
+// ReplicaConfig configures a Replica.
 type ReplicaConfig struct {
 	// Sharder says how the sharder works, see config.Default. What is in it about the connection to the API server, ports and
 	// certificates is left to the caller.
 	config.Sharder
-	// RESTConfig reaches the API server. Its QPS and Burst bound the requests of the controllers; the sharder's own Lease
-	// has a client of its own. It is copied.
+	// RESTConfig reaches the API server. Its QPS and Burst bound the requests of the controllers, or those of Sharder.Client
+	// do if it has none; the sharder's own Lease has a client of its own. It is copied. Required.
 	RESTConfig *rest.Config
-	// Certificates has what Admission is served with. The caller serves the one and runs the other.
+	// Ring makes the Replica an embedded one, which serves this ring alone. The ring has spec.sharder: Embedded, and its
+	// shards have their Leases in Namespace. By default, the Replica is one of the installed sharder.
+	Ring string
+	// Certificates has what Admission is served with. The caller serves the one and runs the other. Required, but for an
+	// embedded Replica, which has no webhook.
 	Certificates certificates.Source
-	// Recorder takes events about rings, and Registerer the metrics.
-	Recorder   events.EventRecorder
+	// Recorder takes events about rings. Optional.
+	Recorder events.EventRecorder
+	// Registerer takes the metrics, among them those of the sharder's workqueues by the names that client-go's queues
+	// usually have. Optional.
 	Registerer prometheus.Registerer
 }
 
@@ -66,17 +72,25 @@ type Replica struct {
 
 // NewReplica returns a Replica that does nothing yet. It makes no requests.
 func NewReplica(cfg ReplicaConfig) (*Replica, error) {
-	if cfg.RESTConfig == nil || cfg.Namespace == "" || cfg.Certificates == nil || cfg.Recorder == nil || cfg.Registerer == nil {
-		return nil, errors.New("sharder: RESTConfig, Namespace, Certificates, Recorder and Registerer are required")
+	embedded := cfg.Ring != ""
+	if cfg.RESTConfig == nil || cfg.Namespace == "" {
+		return nil, errors.New("sharder: RESTConfig and Namespace are required")
 	}
+	if embedded != (cfg.Certificates == nil) {
+		return nil, errors.New("sharder: Certificates are required, unless there is a Ring: an embedded sharder has no webhook")
+	}
+	cfg.Registerer = cmp.Or[prometheus.Registerer](cfg.Registerer, prometheus.NewRegistry())
 	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(cfg.Shards.Grace.Duration), calls: &rings.Calls{}}
+	if r.rest.QPS == 0 {
+		r.rest.QPS, r.rest.Burst = cfg.Client.QPS, cfg.Client.Burst
+	}
 	// A watch that waits for the API server does not say that it broke, so the tracker must be told of the wait.
 	r.rest.Wrap(watchwait.Wrap(func(error) { r.tracker.Interrupted() }))
 	var err error
 	if r.clients, err = newClients(r.rest); err != nil {
 		return nil, err
 	}
-	if r.informers, err = newInformers(r.clients, r.tracker); err != nil {
+	if r.informers, err = newInformers(r.clients, r.tracker, cfg.Ring, cfg.Namespace); err != nil {
 		return nil, err
 	}
 	discovery := r.clients.kube.Discovery().RESTClient()
@@ -84,9 +98,13 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if r.resolver, err = resources.New(resources.Config{Client: discovery}); err != nil {
 		return nil, err
 	}
+	own := cfg.Namespace
+	if embedded {
+		own = "" // No create waits for this sharder.
+	}
 	if r.snapshots, err = snapshot.New(snapshot.Config{
-		Rings: r.informers.rings, Leases: r.informers.leases, Resolver: r.resolver, Proofs: r.tracker,
-		Namespaces: corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer()), Namespace: cfg.Namespace, Registerer: cfg.Registerer,
+		Rings: r.informers.rings, Leases: r.informers.leases, Resolver: r.resolver, Proofs: r.tracker, Embedded: embedded,
+		Namespaces: corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer()), Namespace: own, Registerer: cfg.Registerer,
 	}); err != nil {
 		return nil, err
 	}
@@ -113,7 +131,8 @@ func (r *Replica) missed(ring string) {
 	}
 }
 
-// Admission answers the requests that the webhooks of all rings make. It works from the start, with what is known.
+// Admission answers the requests that the webhooks of all rings make. It works from the start, with what is known. Nobody
+// asks that of an embedded Replica.
 func (r *Replica) Admission() http.Handler { return r.handler }
 
 // Run works until the context ends, and returns when everything has ended. It returns an error when a part of the replica
@@ -152,12 +171,15 @@ type Check struct {
 
 // Checks returns what the readiness of the replica depends on.
 func (r *Replica) Checks() []Check {
-	return []Check{
+	checks := []Check{
 		{"api-server", r.contact.ok},
 		{"rings", has(r.snapshots.Synced, "ClusterRings and Leases have not been read yet")},
 		{"namespaces", has(r.informers.namespaces.HasSynced, "namespaces have not been read yet")},
-		{"certificate", has(r.cfg.Certificates.Ready, "there is no serving certificate yet")},
 	}
+	if r.cfg.Certificates != nil {
+		checks = append(checks, Check{"certificate", has(r.cfg.Certificates.Ready, "there is no serving certificate yet")})
+	}
+	return checks
 }
 
 func has(ok func() bool, problem string) func() error {

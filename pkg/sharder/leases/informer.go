@@ -14,10 +14,10 @@ import (
 	"github.com/clusterring/clusterring/pkg/wire"
 )
 
-// NewInformer returns an informer for the Leases that bear wire.LabelRing, trimmed, which tells the Tracker of its events and
-// of the times in which it may miss some.
-func NewInformer(client kubernetes.Interface, t *Tracker) (informer cache.SharedIndexInformer, err error) {
-	informer = coordinationinformers.NewFilteredLeaseInformer(client, metav1.NamespaceAll, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
+// NewInformer returns an informer for the Leases that bear wire.LabelRing in the namespace, or in all, trimmed, which tells the
+// Tracker of its events and of the times in which it may miss some.
+func NewInformer(client kubernetes.Interface, namespace string, t *Tracker) (informer cache.SharedIndexInformer, err error) {
+	informer = coordinationinformers.NewFilteredLeaseInformer(client, namespace, 0, cache.Indexers{}, func(o *metav1.ListOptions) {
 		o.LabelSelector = wire.LabelRing
 		if !o.AllowWatchBookmarks || o.SendInitialEvents != nil { // a list, or a watch that begins with one
 			t.Listing(informer.LastSyncResourceVersion)

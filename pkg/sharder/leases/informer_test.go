@@ -60,7 +60,7 @@ func TestInformerGap(t *testing.T) {
 		late := server.Config()
 		late.Wrap(func(next http.RoundTripper) http.RoundTripper { return lateWatches{next, &held} })
 		tracker := NewTracker(time.Second)
-		informer, err := NewInformer(kubernetes.NewForConfigOrDie(rest.CopyConfig(late)), tracker)
+		informer, err := NewInformer(kubernetes.NewForConfigOrDie(rest.CopyConfig(late)), metav1.NamespaceAll, tracker)
 		if err != nil {
 			t.Fatal(err)
 		}

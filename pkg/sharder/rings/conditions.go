@@ -39,6 +39,10 @@ func resourcesCondition(r *snapshot.Ring) metav1.Condition {
 		". The other resources of the ring work. Install what is missing, or correct spec.resources; the sharder looks again every few seconds."}
 }
 
+// noWebhook is the condition of a ring with the admission None.
+var noWebhook = metav1.Condition{Type: AdmissionConfigured, Status: metav1.ConditionTrue, Reason: "None",
+	Message: "The ring has no webhook, by spec.admission: the sharder watches for new objects and labels them right after they were created."}
+
 // notConfigured is a condition about admission that does not work as it should.
 func notConfigured(reason, format string, args ...any) metav1.Condition {
 	return metav1.Condition{Type: AdmissionConfigured, Status: metav1.ConditionFalse, Reason: reason, Message: fmt.Sprintf(format, args...)}

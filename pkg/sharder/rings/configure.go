@@ -21,6 +21,9 @@ const FieldManager = "clusterring-sharder"
 // configureAdmission makes the ring's webhook configuration what it should be, or sees that there is none. The condition tells
 // how that went; a positive duration or an error asks for another attempt.
 func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p permissions) (metav1.Condition, time.Duration, error) {
+	if c.webhooks == nil {
+		return noWebhook, 0, nil
+	}
 	none := r.Object.Spec.Admission == v1alpha1.AdmissionNone
 	if !none && !c.cfg.Certificates.Ready() {
 		return notConfigured("NoCertificate",
@@ -63,8 +66,7 @@ func (c *Controller) configureAdmission(ctx context.Context, r *snapshot.Ring, p
 			otherManager(have), want.Name), again, nil
 	case none:
 		c.cfg.Calls.Called(r.Object.Name) // What is born without a label now is none that a call has missed.
-		return metav1.Condition{Type: AdmissionConfigured, Status: metav1.ConditionTrue, Reason: "None",
-			Message: "The ring has no webhook, by spec.admission: the sharder watches for new objects and labels them right after they were created."}, again, nil
+		return noWebhook, again, nil
 	case len(want.Webhooks) == 0:
 		return notConfigured("NothingToAdmit",
 			"There is no resource of the ring that the API server serves and the sharder has the rights for."), again, nil

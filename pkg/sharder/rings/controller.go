@@ -45,8 +45,9 @@ type Rings interface {
 type Config struct {
 	// Client must be fenced by the sharder's own Lease. Required.
 	Client kubernetes.Interface
-	// Rings, Certificates, Calls and Metrics are required.
-	Rings        Rings
+	// Rings, Calls and Metrics are required.
+	Rings Rings
+	// Certificates has what admission is served with. Without it no ring has a webhook, and nobody looks for one.
 	Certificates certificates.Source
 	// Report takes the conditions of rings that the controller finds out about. Required.
 	Report func(ring *v1alpha1.ClusterRing, condition metav1.Condition)
@@ -79,12 +80,14 @@ type memory struct {
 
 // New returns a Controller for one term.
 func New(cfg Config) (*Controller, error) {
-	if cfg.Client == nil || cfg.Rings == nil || cfg.Certificates == nil || cfg.Calls == nil || cfg.Metrics == nil || cfg.Report == nil {
-		return nil, errors.New("rings: Client, Rings, Certificates, Calls, Metrics and Report are required")
+	if cfg.Client == nil || cfg.Rings == nil || cfg.Calls == nil || cfg.Metrics == nil || cfg.Report == nil {
+		return nil, errors.New("rings: Client, Rings, Calls, Metrics and Report are required")
 	}
 	c := &Controller{cfg: cfg, memories: map[string]*memory{}}
-	c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Client, 0, cache.Indexers{},
-		func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
+	if cfg.Certificates != nil {
+		c.webhooks = admissioninformers.NewFilteredMutatingWebhookConfigurationInformer(cfg.Client, 0, cache.Indexers{},
+			func(o *metav1.ListOptions) { o.LabelSelector = wire.LabelRing })
+	}
 	var err error
 	c.worker, err = worker.New(worker.Config[string]{
 		Name: "rings", Sync: c.sync, Workers: workers, MetricsProvider: cfg.MetricsProvider,
@@ -94,17 +97,21 @@ func New(cfg Config) (*Controller, error) {
 
 // Run works until ctx ends. It must be called at most once.
 func (c *Controller) Run(ctx context.Context) error {
-	if _, err := c.webhooks.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.webhookEvent,
-		UpdateFunc: func(old, new any) { c.webhookEvent(old); c.webhookEvent(new) },
-		DeleteFunc: c.webhookEvent,
-	}); err != nil {
-		return fmt.Errorf("watch webhook configurations: %w", err)
+	synced := func() bool { return true }
+	if c.webhooks != nil {
+		if _, err := c.webhooks.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    c.webhookEvent,
+			UpdateFunc: func(old, new any) { c.webhookEvent(old); c.webhookEvent(new) },
+			DeleteFunc: c.webhookEvent,
+		}); err != nil {
+			return fmt.Errorf("watch webhook configurations: %w", err)
+		}
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { c.webhooks.RunWithContext(ctx) })
+		synced = c.webhooks.HasSynced
 	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { c.webhooks.RunWithContext(ctx) })
-	if cache.WaitForCacheSync(ctx.Done(), c.webhooks.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), synced) {
 		defer c.cfg.Rings.Subscribe(c.worker.Add)()
 	}
 	return c.worker.Run(ctx) // which also ends the queue when ctx has ended

@@ -46,8 +46,10 @@ type Config struct {
 	Namespaces corev1listers.NamespaceLister
 	// Namespace is the sharder's own. Objects in it belong to no ring by default.
 	Namespace string
-	Resolver  Resolver
-	Proofs    Proofs
+	// Embedded says that snapshots are made of rings with an embedded sharder, and not of those of the installed one.
+	Embedded bool
+	Resolver Resolver
+	Proofs   Proofs
 	// Registerer takes the metrics. None are registered without it.
 	Registerer prometheus.Registerer
 }
@@ -181,18 +183,20 @@ func (c *Cache) build(ctx context.Context) {
 	old := c.List()
 	rings := maps.Clone(old)
 	for name := range dirty {
-		object, exists, _ := c.cfg.Rings.GetIndexer().GetByKey(name)
-		if !exists {
+		object, _, _ := c.cfg.Rings.GetIndexer().GetByKey(name)
+		ring, ours := object.(*v1alpha1.ClusterRing)
+		ours = ours && (ring.Spec.Sharder == v1alpha1.SharderEmbedded) == c.cfg.Embedded
+		if !ours {
 			delete(rings, name)
-		} else if r := c.buildRing(ctx, object.(*v1alpha1.ClusterRing)); r != nil {
+		} else if r := c.buildRing(ctx, ring); r != nil {
 			rings[name] = r
 		} else {
 			delete(dirty, name)
 			continue
 		}
 		c.starting.Delete(name)
-		if old[name] == nil && !exists {
-			delete(dirty, name) // a Lease of a ring that does not exist
+		if old[name] == nil && !ours {
+			delete(dirty, name) // a ring of another sharder, or a Lease of one that does not exist
 		}
 	}
 	c.rings.Store(&rings)

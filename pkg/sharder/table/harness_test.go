@@ -141,7 +141,7 @@ func (w *world) lead() *replica {
 		o.FieldSelector = "metadata.name=" + w.ring
 	})
 	tracker := leases.NewTracker(0)
-	leaseInformer, err := leases.NewInformer(kube, tracker)
+	leaseInformer, err := leases.NewInformer(kube, metav1.NamespaceAll, tracker)
 	must(err)
 	snapshots, err := snapshot.New(snapshot.Config{
 		Rings: ringInformer, Leases: leaseInformer, Resolver: resolver{}, Proofs: tracker, Namespace: "clusterring-system", Registerer: r.registry,

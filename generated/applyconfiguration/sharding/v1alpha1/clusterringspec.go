@@ -50,6 +50,9 @@ type ClusterRingSpecApplyConfiguration struct {
 	// watches for objects without a label, and labels them some milliseconds later, at the cost of a write for each. It can
 	// be changed at any time.
 	Admission *shardingv1alpha1.Admission `json:"admission,omitempty"`
+	// Sharder is who serves the ring: with Installed, the sharder of the cluster; with Embedded, a replica of it inside of
+	// the ring's own controller, which has no webhook. It cannot be changed.
+	Sharder *shardingv1alpha1.Sharder `json:"sharder,omitempty"`
 }
 
 // ClusterRingSpecApplyConfiguration constructs a declarative configuration of the ClusterRingSpec type for use with
@@ -108,5 +111,13 @@ func (b *ClusterRingSpecApplyConfiguration) WithPartitionBy(value shardingv1alph
 // If called multiple times, the Admission field is set to the value of the last call.
 func (b *ClusterRingSpecApplyConfiguration) WithAdmission(value shardingv1alpha1.Admission) *ClusterRingSpecApplyConfiguration {
 	b.Admission = &value
+	return b
+}
+
+// WithSharder sets the Sharder field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Sharder field is set to the value of the last call.
+func (b *ClusterRingSpecApplyConfiguration) WithSharder(value shardingv1alpha1.Sharder) *ClusterRingSpecApplyConfiguration {
+	b.Sharder = &value
 	return b
 }

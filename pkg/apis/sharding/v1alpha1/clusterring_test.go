@@ -104,6 +104,9 @@ func TestAccepted(t *testing.T) {
 		"no webhook": {Spec: sharding.ClusterRingSpec{
 			Resources: []sharding.RingResource{main("apps", "deployments")}, Admission: sharding.AdmissionNone,
 		}},
+		"an embedded sharder": {Spec: sharding.ClusterRingSpec{
+			Resources: []sharding.RingResource{main("apps", "deployments")}, Admission: sharding.AdmissionNone, Sharder: sharding.SharderEmbedded,
+		}},
 		"no delay": {Spec: sharding.ClusterRingSpec{
 			Resources: []sharding.RingResource{main("apps", "deployments")}, RebalanceDelay: &metav1.Duration{},
 		}},
@@ -130,6 +133,7 @@ func TestAccepted(t *testing.T) {
 			want := ring.Spec
 			want.PartitionBy = cmp.Or(want.PartitionBy, sharding.PartitionByObject)
 			want.Admission = cmp.Or(want.Admission, sharding.AdmissionWebhook)
+			want.Sharder = cmp.Or(want.Sharder, sharding.SharderInstalled)
 			if diff := gocmp.Diff(want, created.Spec); diff != "" {
 				t.Errorf("the API server changed the spec (-sent +stored):\n%s", diff)
 			}

@@ -77,6 +77,15 @@ func TestRefusedFields(t *testing.T) {
 		"partitioned by what there is not": {`"shards":{"namespace":"shards"},"partitionBy":"Label"`, []string{
 			`spec.partitionBy: Unsupported value: "Label": supported values: "Object", "Namespace"`,
 		}},
+		"an admission that there is not": {`"shards":{"namespace":"shards"},"admission":"Policy"`, []string{
+			`spec.admission: Unsupported value: "Policy": supported values: "Webhook", "None"`,
+		}},
+		"a sharder that there is not": {`"shards":{"namespace":"shards"},"sharder":"mine"`, []string{
+			`spec.sharder: Unsupported value: "mine": supported values: "Installed", "Embedded"`,
+		}},
+		"an embedded sharder with a webhook": {`"shards":{"namespace":"shards"},"sharder":"Embedded"`, []string{
+			`spec.admission: Invalid value: must be None where sharder is Embedded: only the installed sharder has a webhook`,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := fmt.Sprintf(`{"apiVersion":%q,"kind":"ClusterRing","metadata":{"name":%q},"spec":{"resources":[{"group":"apps","resource":"deployments"}],%s}}`,
@@ -102,6 +111,7 @@ func TestImmutable(t *testing.T) {
 	rings := client(t).ShardingV1alpha1().ClusterRings()
 	const (
 		namespace = `spec.shards.namespace: Invalid value: cannot be changed, because shards would keep their slots unseen: delete the ring, stop its shards, and create it again`
+		sharder   = `spec.sharder: Invalid value: cannot be changed, because two sharders would work on the ring for a while: delete the ring, and create it again`
 		partition = `spec.partitionBy: Invalid value: cannot be changed, because shards would disagree about the slot of an object: delete the ring, stop its shards, and create it again`
 	)
 	for name, c := range map[string]struct {
@@ -118,6 +128,8 @@ func TestImmutable(t *testing.T) {
 		"by object instead":            {"a", sharding.PartitionByNamespace, `{"partitionBy":"Object"}`, []string{partition}},
 		"by the default instead":       {"a", sharding.PartitionByNamespace, `{"partitionBy":null}`, []string{partition}},
 		"by the default, which it was": {"a", sharding.PartitionByObject, `{"partitionBy":null}`, nil},
+		"by an embedded sharder":       {"a", "", `{"sharder":"Embedded","admission":"None"}`, []string{sharder}},
+		"by the same sharder":          {"a", "", `{"sharder":"Installed","admission":"None"}`, nil},
 		"both":                         {"a", "", `{"shards":{"namespace":"b"},"partitionBy":"Namespace"}`, []string{namespace, partition}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +155,7 @@ func TestImmutable(t *testing.T) {
 			var got []string
 			for _, cause := range causes(t, err) {
 				// An immutable value is named in front of the message.
-				for _, value := range []string{`"a": `, `"b": `, `"Object": `, `"Namespace": `} {
+				for _, value := range []string{`"a": `, `"b": `, `"Object": `, `"Namespace": `, `"Embedded": `} {
 					cause = strings.Replace(cause, ": Invalid value: "+value, ": Invalid value: ", 1)
 				}
 				got = append(got, cause)

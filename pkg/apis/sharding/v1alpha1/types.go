@@ -36,6 +36,7 @@ type ClusterRing struct {
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, self.resources.exists_one(other, other.resource == main.resource && other.group == main.group))",message="the same resource is listed twice in resources: list it once, with all its controlledResources"
 // +kubebuilder:validation:XValidation:rule="self.resources.all(main, !has(main.controlledResources) || main.controlledResources.all(controlled, !self.resources.exists(other, other.resource == controlled.resource && other.group == controlled.group)))",message="the same resource is listed in resources and in controlledResources: remove it from one of them, because an object goes either by its own name or with its controller"
 // +kubebuilder:validation:XValidation:rule="has(self.shards) && has(self.shards.namespace)",message="name the one namespace in which the shards have their Leases",reason=FieldValueRequired,fieldPath=".shards.namespace"
+// +kubebuilder:validation:XValidation:rule="!has(self.sharder) || self.sharder != 'Embedded' || has(self.admission) && self.admission == 'None'",message="must be None where sharder is Embedded: only the installed sharder has a webhook",fieldPath=".admission"
 type ClusterRingSpec struct {
 	// Resources are the resources that the controller reconciles ("main resources"), each with the resources that it
 	// controls. The objects of a main resource are distributed over the shards; controlled objects go with their
@@ -82,7 +83,25 @@ type ClusterRingSpec struct {
 	// +kubebuilder:default=Webhook
 	// +kubebuilder:validation:Enum=Webhook;None
 	Admission Admission `json:"admission,omitempty"`
+
+	// Sharder is who serves the ring: with Installed, the sharder of the cluster; with Embedded, a replica of it inside of
+	// the ring's own controller, which has no webhook. It cannot be changed.
+	// +optional
+	// +kubebuilder:default=Installed
+	// +kubebuilder:validation:Enum=Installed;Embedded
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cannot be changed, because two sharders would work on the ring for a while: delete the ring, and create it again"
+	Sharder Sharder `json:"sharder,omitempty"`
 }
+
+// Sharder is who serves a ring.
+type Sharder string
+
+const (
+	// SharderInstalled is the sharder of the cluster.
+	SharderInstalled Sharder = "Installed"
+	// SharderEmbedded is a replica inside of the ring's controller.
+	SharderEmbedded Sharder = "Embedded"
+)
 
 // Admission is how new objects come to their label.
 type Admission string
@@ -162,6 +181,9 @@ type ClusterRingStatus struct {
 	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
 	// +optional
 	AvailableShards int32 `json:"availableShards"`
+	// Sharder is the Lease, as namespace/name, of the embedded sharder that works on the ring.
+	// +optional
+	Sharder string `json:"sharder,omitempty"`
 	// Table says which Lease has which slots. The leading sharder is its only writer.
 	// +optional
 	Table *Table `json:"table,omitempty"`
