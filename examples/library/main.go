@@ -13,18 +13,22 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterring/clusterring/pkg/shard"
+	"github.com/clusterring/clusterring/pkg/sharder"
+	sharderconfig "github.com/clusterring/clusterring/pkg/sharder/config"
 )
 
 const (
@@ -37,16 +41,17 @@ const (
 func main() {
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "a kubeconfig `file`; none means the service account of the pod")
 	name := flag.String("name", "", "the name of this shard (default: that of the pod, or of the host)")
+	embedded := flag.Bool("embedded", false, "serve the ring with the sharder inside of this program: its spec.sharder must be Embedded")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := run(ctx, *kubeconfig, *name); err != nil {
+	if err := run(ctx, *kubeconfig, *name, *embedded); err != nil {
 		klog.ErrorS(err, "The controller has ended")
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, kubeconfig, name string) error {
+func run(ctx context.Context, kubeconfig, name string, embedded bool) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
@@ -78,11 +83,29 @@ func run(ctx context.Context, kubeconfig, name string) error {
 	if err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	// Sharding: where no sharder is installed, one of the instances gives all of them their slots.
+	if embedded {
+		replica, err := newReplica(config)
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return replica.Run(ctx) })
+	}
 	// Sharding: s.Run instead of leader election.
-	return s.Run(ctx, func(ctx context.Context) error {
-		c.run(ctx)
-		return nil
+	g.Go(func() error {
+		return s.Run(ctx, func(ctx context.Context) error {
+			c.run(ctx)
+			return nil
+		})
 	})
+	return g.Wait()
+}
+
+func newReplica(config *rest.Config) (*sharder.Replica, error) {
+	cfg := sharderconfig.Default()
+	cfg.Namespace, cfg.LeaderElection.LeaseName = namespace, "sharder" // The Lease under which one of them leads.
+	return sharder.NewReplica(sharder.ReplicaConfig{Sharder: cfg, Ring: ring, RESTConfig: config})
 }
 
 type controller struct {
