@@ -1,5 +1,5 @@
-// Command sample-controller keeps a Deployment for every Foo. Its replicas either share the work, as the shards of a ring, or
-// wait for one another, under leader election. It is here to be read: see README.md.
+// Command sample-controller keeps a Deployment for every Foo. Its replicas share the work as the shards of a ring, or one
+// of them works under leader election. It is an example to read: see README.md.
 package main
 
 import (

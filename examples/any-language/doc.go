@@ -1,2 +1,2 @@
-// Package anylanguage has the tests of shard.sh, and no code.
+// Package anylanguage contains the tests of shard.sh, and no code.
 package anylanguage

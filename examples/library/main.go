@@ -1,5 +1,5 @@
 // Command library is a sharded controller, as small as a correct one can be: it writes the checksum of every ConfigMap of
-// one namespace into an annotation. What is there for the sake of sharding says so; everything else is plain client-go.
+// one namespace into an annotation. Comments mark the code that sharding needs; everything else is plain client-go.
 package main
 
 import (

@@ -1,5 +1,5 @@
 // Command webhosting-operator serves a web page for every Website, in the Theme that the Website names. It is an operator
-// with plain client-go whose replicas share the work in one of three ways: see README.md.
+// with plain client-go whose replicas share the work, or elect one that does it: see README.md.
 package main
 
 import (

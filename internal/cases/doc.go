@@ -1,7 +1,7 @@
-// Package cases has tests of small inputs that real installations meet, with the sharder as a process and shards of the
-// library, on a real API server. It has no code of its own.
+// Package cases tests small inputs that real installations meet, with the sharder as a process and shards of the library, on
+// a real API server. It has no code of its own.
 //
-// Each case that was found has a test, here or where it fits better:
+// Each case has a test, here or where it fits better:
 //
 //	 1  objects replaced from manifests during a join or leave   TestReplaced and TestReplacedWithoutAdmission; internal/sim
 //	 2  a built-in controller rewrites labels                    TestEndpointSlices

@@ -1,11 +1,11 @@
 // Package testenv gives integration tests a real control plane: etcd, kube-apiserver and kube-controller-manager.
 //
-// Where it comes from, in this order:
+// It uses, in this order:
 //
-//   - CLUSTERRING_KUBECONFIG names the kubeconfig of an existing cluster: that one, as its administrator. Tests that
-//     stop components or need feature gates are skipped there.
-//   - KUBEBUILDER_ASSETS names a directory with programs: those; the ones that are missing there come from the next.
-//   - bin/devcluster of this repository, which is built if need be. The first build takes minutes and says so; run
+//   - the existing cluster of the kubeconfig in CLUSTERRING_KUBECONFIG, as its administrator. Tests that stop components or
+//     need feature gates are skipped there.
+//   - the programs in the directory KUBEBUILDER_ASSETS. Programs that are missing there come from the next.
+//   - bin/devcluster of this repository, which is built if necessary. The first build takes minutes and says so; run
 //     "make bin/devcluster" to have it before the tests.
 //
 // A package starts one control plane in TestMain, and its tests ask for it with Require, which skips them under -short:

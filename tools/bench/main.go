@@ -1,5 +1,5 @@
 // Command bench measures what ClusterRing costs and how fast it is, on a real control plane with real processes, and prints
-// the figures as Markdown tables. What can be measured inside one process is in Go benchmarks next to the code instead.
+// the figures as Markdown tables. Go benchmarks next to the code measure what can be measured inside one process.
 package main
 
 import (

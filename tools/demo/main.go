@@ -1,5 +1,5 @@
 // Command demo brings up a Kubernetes control plane, two replicas of the sharder and a sharded controller, lets shards join,
-// leave and crash, tells in the terminal what happens, and checks in the end that all is as ClusterRing promises.
+// leave and crash, shows in the terminal what happens, and finally checks that ClusterRing keeps its guarantees.
 package main
 
 import (

@@ -1,5 +1,5 @@
 // Command experiment measures how a sharded controller scales: it starts a control plane, sharders and instances of the
-// webhosting operator as processes of their own, generates load, and measures with PromQL what comes of it.
+// webhosting operator as separate processes, generates load, and measures the results with PromQL.
 package main
 
 import (

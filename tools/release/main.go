@@ -1,4 +1,4 @@
-// Command release makes what users install: the image of the sharder, and everything else that belongs to a release.
+// Command release builds what users install: the image of the sharder, and the files of a release.
 package main
 
 import (

@@ -1,3 +1,3 @@
-// Package monitoring reads the dashboards and alerts that an operator of the sharder is given, config/monitoring, so that a
-// test can tell whether each of their expressions is valid and has something to show.
+// Package monitoring reads the dashboards and alerts in config/monitoring, so that a test can check that each of their
+// expressions is valid and has something to show.
 package monitoring

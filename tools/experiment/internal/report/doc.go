@@ -1,5 +1,5 @@
-// Package report makes people see what was measured: a page for a run, and a comparison of several runs. Both are single
+// Package report shows what was measured: a page for a run, and a comparison of several runs. Both are single
 // HTML files that need nothing else; the plots lie beside them as SVG and PNG, and the figures as CSV.
 //
-// Everything is read from the directories of the runs, so that a report can be made again at any time.
+// Everything is read from the directories of the runs, so a report can be rebuilt at any time.
 package report
