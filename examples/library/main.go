@@ -56,17 +56,17 @@ func run(ctx context.Context, kubeconfig, name string, embedded bool) error {
 	if err != nil {
 		return err
 	}
-	// Sharding: this process as a member of the ring.
+	// Sharding: this process becomes a member of the ring.
 	s, err := shard.New(shard.Config{Ring: ring, RESTConfig: config, Namespace: namespace, Name: name})
 	if err != nil {
 		return err
 	}
-	// Sharding: s.RESTConfig() instead of config, for a client that cannot write when the shard's Lease may have run out.
+	// Sharding: s.RESTConfig() replaces config. Its client refuses to write when the shard's Lease may have expired.
 	client, err := kubernetes.NewForConfig(s.RESTConfig())
 	if err != nil {
 		return err
 	}
-	// Sharding: this informer has our own objects, as they come and go.
+	// Sharding: this informer contains only our own objects, which come and go.
 	resource := s.Resource(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
 	informer := shard.NewInformer(resource, client.CoreV1().ConfigMaps(namespace), shard.InformerOptions{})
 	c := &controller{
@@ -122,7 +122,7 @@ func (c *controller) enqueue(obj any) {
 	}
 }
 
-// run works until ctx ends. Sharding: it returns when all workers have ended, because the Lease is released then.
+// run works until ctx ends. Sharding: it returns only when all workers have ended, because s.Run then releases the Lease.
 func (c *controller) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -158,12 +158,12 @@ func (c *controller) next(ctx context.Context) bool {
 func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	configMap, err := c.lister.ConfigMaps(name.Namespace).Get(name.Name)
 	if apierrors.IsNotFound(err) {
-		return nil // Sharding: deleted, or at another shard. There is nothing to clean up either way.
+		return nil // Sharding: deleted, or with another shard. Either way there is nothing to clean up.
 	}
 	if err != nil {
 		return err
 	}
-	// Sharding: may we, now? No other shard begins before done was called.
+	// Sharding: ask whether the object is ours. No other shard begins before we call done.
 	ctx, done, ours := c.resource.Begin(ctx, configMap)
 	if !ours {
 		return nil
@@ -177,11 +177,11 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	if configMap.Annotations[annotation] == checksum {
 		return nil
 	}
-	// Only if it is still what the checksum was made of.
+	// Only if the ConfigMap is still the one that the checksum was computed from.
 	change := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:%q}}}`, configMap.ResourceVersion, annotation, checksum)
 	_, err = c.client.CoreV1().ConfigMaps(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, change, metav1.PatchOptions{})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil // the informer has news to come
+		return nil // the informer will deliver a newer version
 	}
 	if err == nil {
 		klog.FromContext(ctx).Info("Checksum written", "configMap", name, "checksum", checksum)
