@@ -40,13 +40,22 @@ const timeFormat = "15:04:05.000000000"
 // Read reads logs and returns the intervals in the order in which they began in each log. A log may hold lines of several
 // workers, a worker's lines must all be in one log. The error names every line that makes no sense; what the others say
 // is returned all the same.
+//
+// Logs may grow while they are read. Only what had begun before the first of them was read counts, with the ends that it has by
+// then: otherwise work would seem to go on that ended after its log was read, and before work began that another log tells of.
 func Read(files ...string) ([]Interval, error) {
 	var (
 		intervals []Interval
 		errs      []error
 	)
-	for _, file := range files {
-		read, err := readFile(file)
+	sizes := make([]int64, len(files))
+	for i, file := range files {
+		if info, err := os.Stat(file); err == nil { // otherwise reading it fails, too, or it is new
+			sizes[i] = info.Size()
+		}
+	}
+	for i, file := range files {
+		read, err := readFile(file, sizes[i])
 		intervals = append(intervals, read...)
 		errs = append(errs, err)
 	}
@@ -56,7 +65,8 @@ func Read(files ...string) ([]Interval, error) {
 	return intervals, nil
 }
 
-func readFile(path string) ([]Interval, error) {
+// readFile returns the intervals that begin in the first bytes of a log.
+func readFile(path string, size int64) ([]Interval, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -64,19 +74,26 @@ func readFile(path string) ([]Interval, error) {
 	defer file.Close()
 
 	p := parser{begun: map[syncID]int{}}
-	var errs []error
+	var (
+		errs  []error
+		read  int64
+		begun int // intervals
+	)
 	reader := bufio.NewReader(file)
 	for number := 1; ; number++ {
 		text, err := reader.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			// An unfinished line announces nothing yet, see the package comment.
-			return p.intervals, errors.Join(errs...)
+			return p.intervals[:begun], errors.Join(errs...)
 		}
 		if err != nil {
-			return p.intervals, errors.Join(append(errs, err)...)
+			return p.intervals[:begun], errors.Join(append(errs, err)...)
 		}
 		if err := p.add(text); err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", path, number, err))
+		}
+		if read += int64(len(text)); read <= size {
+			begun = len(p.intervals)
 		}
 	}
 }

@@ -343,6 +343,35 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// TestReadWhileWriting: work that begins while logs are read does not count, the end of work that had begun does.
+func TestReadWhileWriting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	w, err := Open(path, alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	endX, err := w.Begin(object("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endY, err := w.Begin(object("y"))
+	if err := errors.Join(err, endX(), endY()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readFile(path, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].UID != "uid-x" || got[0].End.IsZero() {
+		t.Errorf("got %v, want only what had begun, with its end", got)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(filepath.Join(t.TempDir(), "record"), Worker{}); err == nil {
 		t.Error("no error without a Holder")
