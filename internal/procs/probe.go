@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 )
 
 // HTTP returns a probe that succeeds when a GET of the URL is answered with status 200.
@@ -37,11 +38,17 @@ const (
 	lastPort  = 32000
 )
 
-// FreeAddress returns an address (127.0.0.1:port) that nobody listens on at the moment. Another process may take it
-// before it is used, which is unlikely, because it is chosen at random.
+// The ports are tried one after the other, from a random one on.
+var (
+	begin = rand.Uint32N(lastPort - firstPort)
+	tries atomic.Uint32
+)
+
+// FreeAddress returns an address (127.0.0.1:port) that nobody listens on at the moment. A process that asks for several before it
+// uses the first gets different ones. Another process may take one before it is used, which is unlikely.
 func FreeAddress() (string, error) {
 	for try := 0; ; try++ {
-		port := firstPort + rand.IntN(lastPort-firstPort)
+		port := firstPort + int((begin+tries.Add(1))%(lastPort-firstPort))
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			defer l.Close()

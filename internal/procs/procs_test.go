@@ -179,6 +179,20 @@ func alive(pid int) bool {
 	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
 }
 
+func TestFreeAddresses(t *testing.T) {
+	given := map[string]bool{}
+	for range 500 {
+		address, err := FreeAddress()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given[address] {
+			t.Errorf("%s was given twice", address)
+		}
+		given[address] = true
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
