@@ -24,7 +24,7 @@ type Cluster struct {
 // Start starts a control plane, or connects to the existing one, and installs the CRDs. The caller must Stop it.
 func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Timeout == 0 {
-		opts.Timeout = 2 * time.Minute
+		opts.Timeout = 5 * time.Minute
 	}
 	root, err := repositoryRoot()
 	if err != nil {

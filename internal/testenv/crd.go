@@ -64,7 +64,7 @@ func waitServed(ctx context.Context, client dynamic.Interface, crd *unstructured
 		name, _ := version["name"].(string)
 		resource := schema.GroupVersionResource{Group: group, Version: name, Resource: plural}
 		var last error
-		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 			_, last = client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
 			return last == nil, nil
 		})

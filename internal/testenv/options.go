@@ -30,7 +30,7 @@ type Options struct {
 	// WithoutControllerManager starts a little faster. Namespaces are then never emptied, Deployments have no effect.
 	WithoutControllerManager bool
 
-	// Timeout for the start, without building; 0 means two minutes.
+	// Timeout for the start, without building; 0 means five minutes: it takes seconds, and longer on a busy machine.
 	Timeout time.Duration
 }
 

@@ -31,7 +31,7 @@ func startServer(ctx context.Context, root string, opts Options) (*server, error
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"up", "--exit-with-parent"}, opts.flags()...)
+	args := append([]string{"up", "--exit-with-parent", "--timeout=" + opts.Timeout.String()}, opts.flags()...)
 	if assets := os.Getenv(AssetsVar); assets != "" {
 		args = append(args, "--assets="+assets)
 	}

@@ -90,7 +90,7 @@ func TestUsersHaveTheirOwnRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, config := range configs {
-		Poll(t, 10*time.Second, func(ctx context.Context) error {
+		Poll(t, time.Minute, func(ctx context.Context) error {
 			_, err := client(t, config).CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{})
 			return err
 		})
@@ -144,7 +144,7 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	if err != nil {
 		t.Fatalf("read pids: %v", err)
 	}
-	Poll(t, 10*time.Second, func(context.Context) error {
+	Poll(t, time.Minute, func(context.Context) error {
 		for _, pid := range pids {
 			if alive(pid) {
 				return fmt.Errorf("process %d is alive", pid)
