@@ -131,8 +131,8 @@ func TestThroughput(t *testing.T) {
 	if n != size || err != nil {
 		t.Fatalf("got %d bytes of %d, %v", n, size, err)
 	}
-	if took := time.Since(began); took > 100*latency {
-		t.Errorf("took %v, want less than %v", took, 100*latency)
+	if took := time.Since(began); took > 400*latency { // or the machine is very busy
+		t.Errorf("took %v, want less than %v", took, 400*latency)
 	}
 }
 
@@ -174,10 +174,11 @@ func TestBlock(t *testing.T) {
 	p := start(t, Config{Target: serve(t, echo)})
 	old := dial(t, p)
 	mustAsk(t, old, "hello")
+	const received = uint64(len("hello"))
+	eventually(t, "the answer is counted", func() bool { return p.Received() == received })
 
 	p.Block()
 	fresh := dial(t, p)
-	received := p.Received()
 	for name, c := range map[string]net.Conn{"old": old, "new": fresh} {
 		if err := c.SetDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 			t.Fatal(err)
