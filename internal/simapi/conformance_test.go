@@ -248,7 +248,7 @@ func (r *runner) endWatches() {
 func (r *runner) await(s step) []any {
 	r.Helper()
 	var out []any
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(time.Minute)
 	for len(out) < s.events {
 		select {
 		case event, ok := <-r.watches[s.of].events:

@@ -31,7 +31,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if slow {
 		select {
 		case <-req.Context().Done():
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -84,7 +84,7 @@ func (h *hook) answer(body []byte) (answer []byte, slow bool) {
 func hookConfiguration(name, namespace, url string, ca []byte) string {
 	return fmt.Sprintf(`{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":%q},"webhooks":[{
 		"name":"hook.example.com","clientConfig":{"url":%q,"caBundle":%q},"sideEffects":"None","admissionReviewVersions":["v1"],
-		"failurePolicy":"Ignore","timeoutSeconds":1,"matchPolicy":"Equivalent","reinvocationPolicy":"Never",
+		"failurePolicy":"Ignore","timeoutSeconds":5,"matchPolicy":"Equivalent","reinvocationPolicy":"Never",
 		"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%q}},
 		"objectSelector":{"matchExpressions":[{"key":"hook","operator":"Exists"}]},
 		"rules":[{"operations":["CREATE","UPDATE"],"apiGroups":[""],"apiVersions":["*"],"resources":["configmaps"],"scope":"*"}]}]}`,
