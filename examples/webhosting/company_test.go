@@ -72,7 +72,7 @@ func (c *company) start(name string, args ...string) *operator {
 	p := c.stage.Start(process, c.stage.Program("examples/webhosting"), append([]string{
 		"--kubeconfig=" + c.kubeconfig, "--shard-namespace=" + namespace, "--shard-name=" + name, "--ring=" + ringName, "--metrics-bind-address=" + metrics,
 		"--record=" + filepath.Join(c.records, process), "--workers=4", "-v=2",
-		"--lease-duration=4s", "--lease-renew-deadline=3s", "--lease-retry-period=500ms",
+		"--lease-duration=8s", "--lease-renew-deadline=6s", "--lease-retry-period=500ms",
 	}, args...), nil)
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -304,7 +304,7 @@ func (c *company) hurry() {
 	rings, err := ringclient.NewForConfig(cluster.Config())
 	if err == nil {
 		_, err = rings.ShardingV1alpha1().ClusterRings().Patch(c.t.Context(), ringName, types.MergePatchType,
-			[]byte(`{"spec":{"rebalanceDelay":"100ms","shards":{"maxLeaseDuration":"4s"}}}`), metav1.PatchOptions{})
+			[]byte(`{"spec":{"rebalanceDelay":"100ms","shards":{"maxLeaseDuration":"8s"}}}`), metav1.PatchOptions{})
 	}
 	if err != nil {
 		c.t.Fatal(err)

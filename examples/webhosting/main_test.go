@@ -27,7 +27,7 @@ import (
 	"github.com/clusterring/clusterring/internal/testenv"
 )
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 var cluster *testenv.Cluster
 

@@ -223,18 +223,19 @@ func TestRepair(t *testing.T) {
 	w.createWebsite("museum")
 	museum := w.waitPhase("museum", v1alpha1.PhaseReady)
 	deployments, services := w.kube.AppsV1().Deployments(w.namespace), w.kube.CoreV1().Services(w.namespace)
-	deployment, err := deployments.Get(t.Context(), "museum", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	deployment.Labels["mine"] = "yes"
-	deployment.Spec.Replicas = ptr.To[int32](3)
-	deployment.Spec.MinReadySeconds = 7
-	deployment.Spec.Template.Spec.Containers[0].Image = "nginx:ancient"
-	deployment.Spec.Template.Spec.TerminationGracePeriodSeconds = ptr.To[int64](3)
-	if _, err := deployments.Update(t.Context(), deployment, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Poll(t, patience, func(ctx context.Context) error { // or Kubernetes has written its status in between
+		deployment, err := deployments.Get(ctx, "museum", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		deployment.Labels["mine"] = "yes"
+		deployment.Spec.Replicas = ptr.To[int32](3)
+		deployment.Spec.MinReadySeconds = 7
+		deployment.Spec.Template.Spec.Containers[0].Image = "nginx:ancient"
+		deployment.Spec.Template.Spec.TerminationGracePeriodSeconds = ptr.To[int64](3)
+		_, err = deployments.Update(ctx, deployment, metav1.UpdateOptions{})
+		return err
+	})
 	if err := services.Delete(t.Context(), "museum", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
