@@ -25,7 +25,7 @@ import (
 	"github.com/clusterring/clusterring/sample-controller/pkg/apis/samplecontroller/v1alpha1"
 )
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 var cluster *testenv.Cluster
 
