@@ -259,13 +259,17 @@ func allPids(t *testing.T, dir string) []int {
 
 func kill(t *testing.T, dir, component string) {
 	t.Helper()
-	state, err := cluster.ReadState(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(state.Components[component].Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	poll(t, func() error {
+		state, err := cluster.ReadState(dir)
+		if err != nil {
+			return err
+		}
+		pid := state.Components[component].Pid
+		if pid == 0 {
+			return fmt.Errorf("%s does not run at the moment", component)
+		}
+		return syscall.Kill(pid, syscall.SIGKILL)
+	})
 }
 
 // alive reports whether a process runs. One that has ended and that nobody has waited for does not.
@@ -280,7 +284,7 @@ func alive(pid int) bool {
 
 func poll(t *testing.T, f func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
