@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/manifests"
+	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/wire"
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 const (
 	namespace = "clusterring-system"
-	timeout   = time.Minute
+	timeout   = 3 * time.Minute
 )
 
 // TestRelease makes a release, for the architecture of this machine only, and puts all of it to use.
@@ -174,12 +174,11 @@ func runSharder(t *testing.T, c container, pod corev1.Container) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := procs.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // labelled waits until a new object of a ring has its slot, from admission.
