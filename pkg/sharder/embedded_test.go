@@ -89,28 +89,35 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// TestEmbeddedLeavesOthers: a ring of the installed sharder is none of an embedded one.
+// TestEmbeddedLeavesOthers: a ring of the installed sharder, or with shards in another namespace, is none of an embedded one.
 func TestEmbeddedLeavesOthers(t *testing.T) {
-	f := newFixture(t)
-	f.createRing()
-	replica, _ := f.embed("sharder")
-	// It holds its Lease for a while, and finds that there is nothing to lead.
-	testenv.Poll(t, timeout, func(ctx context.Context) error {
-		lease, err := f.kube.CoordinationV1().Leases(f.shards).Get(ctx, "sharder", metav1.GetOptions{})
-		if err == nil && (lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Sub(lease.Spec.AcquireTime.Time) < 2*time.Second) {
-			err = fmt.Errorf("nobody has renewed for long: %+v", lease.Spec)
-		}
-		return err
-	})
-	if replica.value(t, "clusterring_sharder_leading") != 0 {
-		t.Error("the embedded sharder leads")
-	}
-	object, err := f.rings.ShardingV1alpha1().ClusterRings().Get(t.Context(), f.ring, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if object.Status.Sharder != "" {
-		t.Errorf("the embedded sharder %s has taken the ring", object.Status.Sharder)
+	for name, edit := range map[string]func(*v1alpha1.ClusterRingSpec){
+		"ring of the installed sharder": func(*v1alpha1.ClusterRingSpec) {},
+		"shards elsewhere":              func(s *v1alpha1.ClusterRingSpec) { embedded(s); s.Shards.Namespace = "elsewhere" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.createRing(edit)
+			replica, _ := f.embed("sharder")
+			// It holds its Lease for a while, and finds that there is nothing to lead.
+			testenv.Poll(t, timeout, func(ctx context.Context) error {
+				lease, err := f.kube.CoordinationV1().Leases(f.shards).Get(ctx, "sharder", metav1.GetOptions{})
+				if err == nil && (lease.Spec.RenewTime == nil || lease.Spec.RenewTime.Sub(lease.Spec.AcquireTime.Time) < 2*time.Second) {
+					err = fmt.Errorf("nobody has renewed for long: %+v", lease.Spec)
+				}
+				return err
+			})
+			if replica.value(t, "clusterring_sharder_leading") != 0 {
+				t.Error("the embedded sharder leads")
+			}
+			object, err := f.rings.ShardingV1alpha1().ClusterRings().Get(t.Context(), f.ring, metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if object.Status.Sharder != "" {
+				t.Errorf("the embedded sharder %s has taken the ring", object.Status.Sharder)
+			}
+		})
 	}
 }
 

@@ -65,7 +65,7 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 		duration: le.LeaseDuration.Duration, interval: le.RetryPeriod.Duration, recorder: r.cfg.Recorder,
 	}
 	if r.cfg.Ring != "" {
-		installation.mark = &ringMark{client: clients.ring, ring: r.cfg.Ring}
+		installation.mark = &ringMark{client: clients.ring, ring: r.cfg.Ring, namespace: r.cfg.Namespace}
 	}
 	if err := installation.await(ctx); err != nil {
 		return err

@@ -70,8 +70,8 @@ func (m *clusterMark) object() runtime.Object {
 
 // A ringMark is that of an embedded sharder, in the status of its ring.
 type ringMark struct {
-	client versioned.Interface
-	ring   string
+	client          versioned.Interface
+	ring, namespace string // namespace has the Leases that this sharder watches
 }
 
 func (m *ringMark) read(ctx context.Context) (string, func(context.Context, string) error, error) {
@@ -82,6 +82,9 @@ func (m *ringMark) read(ctx context.Context) (string, func(context.Context, stri
 		return "", nil, err
 	case have.Spec.Sharder != v1alpha1.SharderEmbedded:
 		return "", nil, fmt.Errorf("the ring %s is served by the installed sharder: create it with spec.sharder: Embedded, or do without the embedded one", m.ring)
+	case have.Spec.Shards.Namespace != m.namespace:
+		return "", nil, fmt.Errorf("the ring %s has its shards in the namespace %s, and this sharder is in %s: create the ring with that one, or configure the sharder with the other",
+			m.ring, have.Spec.Shards.Namespace, m.namespace)
 	}
 	return have.Status.Sharder, func(ctx context.Context, lease string) error {
 		have.Status.Sharder = lease
