@@ -11,10 +11,17 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/cli"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/plan"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/status"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/why"
 )
 
 // commands are all commands. Each makes one from the options that all share.
-var commands = []func(*cli.Options) *cobra.Command{}
+var commands = []func(*cli.Options) *cobra.Command{
+	status.Command,
+	why.Command,
+	plan.Command,
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

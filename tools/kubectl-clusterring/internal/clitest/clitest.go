@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,7 +94,7 @@ func (w *World) Ring(object *v1alpha1.ClusterRing, table ring.Table, conditions 
 		table.Ring = string(created.UID)
 		created.Status.Table = wire.WriteTable(table)
 	}
-	created.Status.Conditions = conditions
+	created.Status.Conditions, created.Status.ObservedGeneration = conditions, created.Generation
 	if created, err = client.UpdateStatus(w.t.Context(), created, metav1.UpdateOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -163,16 +165,36 @@ type getter struct {
 
 func (g getter) ToRESTConfig() (*rest.Config, error) { return g.config, nil }
 
+// ToDiscoveryClient returns a client that is told of no groups: the mapper knows what there is.
 func (g getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
-	client, err := discovery.NewDiscoveryClientForConfig(g.config)
+	config := rest.CopyConfig(g.config)
+	config.Transport = nothing{}
+	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	return memory.NewMemCacheClient(client), nil
 }
 
+// nothing is an API server without any API.
+type nothing struct{}
+
+func (nothing) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`
+	if r.URL.Path == "/api" {
+		body = `{"kind":"APIVersions","versions":[]}`
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r,
+	}, nil
+}
+
 func (g getter) ToRESTMapper() (meta.RESTMapper, error) { return g.mapper, nil }
 
 func (g getter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
-	return clientcmd.NewDefaultClientConfig(clientcmdapi.Config{}, &clientcmd.ConfigOverrides{})
+	return clientcmd.NewDefaultClientConfig(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"simapi": {Server: g.config.Host}},
+		Contexts:       map[string]*clientcmdapi.Context{"simapi": {Cluster: "simapi"}},
+		CurrentContext: "simapi",
+	}, &clientcmd.ConfigOverrides{})
 }

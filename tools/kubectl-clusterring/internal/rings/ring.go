@@ -148,3 +148,8 @@ func (r *Ring) Owner(slot int) (Shard, bool) {
 	}
 	return Shard{}, false
 }
+
+// Sort sorts rings by name.
+func Sort(all []*Ring) {
+	slices.SortFunc(all, func(a, b *Ring) int { return cmp.Compare(a.Object.Name, b.Object.Name) })
+}
