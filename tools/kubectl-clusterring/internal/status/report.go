@@ -138,48 +138,48 @@ func seconds(at *metav1.MicroTime) *metav1.Time {
 }
 
 // judge finds out what is stuck: conditions that are not True, and what nobody may have noticed because no sharder runs.
-func (out *Report) judge(r *rings.Ring, now time.Time) {
-	for _, c := range r.Object.Status.Conditions {
+func (r *Report) judge(of *rings.Ring, now time.Time) {
+	for _, c := range of.Object.Status.Conditions {
 		if c.Type == v1alpha1.ConditionReady {
-			out.Ready, out.Since = string(c.Status), &c.LastTransitionTime
+			r.Ready, r.Since = string(c.Status), &c.LastTransitionTime
 			continue // It repeats another one.
 		}
 		if c.Status != metav1.ConditionTrue {
-			out.stuck(c.Type, c.Reason, &c.LastTransitionTime, cmp.Or(c.Message, c.Reason, "It says no more."))
+			r.stuck(c.Type, c.Reason, &c.LastTransitionTime, cmp.Or(c.Message, c.Reason, "It says no more."))
 		}
 	}
 	switch {
-	case out.Since == nil:
-		out.stuck("Ready", "NoCondition", nil, "No sharder has looked at this ring yet. Install it, or see whether it runs.")
-	case r.Object.Status.ObservedGeneration < r.Object.Generation:
-		out.stuck("Ready", "SpecNotObserved", nil, "The spec was changed, and no sharder has looked at the change yet. If it stays so, see whether the sharder runs.")
+	case r.Since == nil:
+		r.stuck("Ready", "NoCondition", nil, "No sharder has looked at this ring yet. Install it, or see whether it runs.")
+	case of.Object.Status.ObservedGeneration < of.Object.Generation:
+		r.stuck("Ready", "SpecNotObserved", nil, "The spec was changed, and no sharder has looked at the change yet. If it stays so, see whether the sharder runs.")
 	}
-	if r.Problem != "" && out.Since != nil && !out.tells("SlotsAssigned") {
-		out.stuck("Table", "", nil, r.Problem)
+	if of.Problem != "" && r.Since != nil && !r.tells("SlotsAssigned") {
+		r.stuck("Table", "", nil, of.Problem)
 	}
 	silent := map[string][]string{}
-	for _, s := range r.Shards {
-		if s.Problem != "" && !out.tells(s.Name) {
-			out.stuck("Shard "+s.Name, "", nil, s.Problem)
+	for _, s := range of.Shards {
+		if s.Problem != "" && !r.tells(s.Name) {
+			r.stuck("Shard "+s.Name, "", nil, s.Problem)
 		}
 		if message := Unwatched(s, now); message != "" {
 			silent[message] = append(silent[message], s.Name)
 		}
 	}
 	for _, message := range slices.Sorted(maps.Keys(silent)) {
-		out.stuck("Shard "+strings.Join(silent[message], ", "), "NotRenewed", nil, message)
+		r.stuck("Shard "+strings.Join(silent[message], ", "), "NotRenewed", nil, message)
 	}
 }
 
 // stuck notes a problem, whose message begins with a capital letter and ends with a full stop.
-func (out *Report) stuck(of, reason string, since *metav1.Time, message string) {
+func (r *Report) stuck(what, reason string, since *metav1.Time, message string) {
 	message = strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."
-	out.Stuck = append(out.Stuck, Problem{Of: of, Reason: reason, Since: since, Message: message})
+	r.Stuck = append(r.Stuck, Problem{Of: what, Reason: reason, Since: since, Message: message})
 }
 
 // tells reports whether a problem is about the condition or names the shard.
-func (out *Report) tells(name string) bool {
-	return slices.ContainsFunc(out.Stuck, func(p Problem) bool { return p.Of == name || strings.Contains(p.Message, name) })
+func (r *Report) tells(name string) bool {
+	return slices.ContainsFunc(r.Stuck, func(p Problem) bool { return p.Of == name || strings.Contains(p.Message, name) })
 }
 
 // margin is how much later than it should be a state may be written before that is told. Two clocks are compared.
