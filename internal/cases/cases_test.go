@@ -165,21 +165,24 @@ func TestAdoption(t *testing.T) {
 	adopt(second)
 	awaitSlot(w.slot("second"))
 
+	// The garbage collector must have heard that the child has another owner, or it will not take the reference off, and delete the
+	// child with the reference to nobody. When it has deleted this Secret, it has: the news come in their order.
+	stray := newChild(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "nobody", UID: "nobody"}})
+	if _, err := secrets.Create(t.Context(), stray, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(t, func(ctx context.Context) error {
+		_, err := secrets.Get(ctx, stray.Name, metav1.GetOptions{})
+		return err
+	})
 	orphan := metav1.DeletePropagationOrphan
 	if err := configs.Delete(t.Context(), "second", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
 		t.Fatal(err)
 	}
 	// The garbage collector takes the reference off the child, then lets the owner go.
-	testenv.Poll(t, timeout, func(ctx context.Context) error {
+	awaitGone(t, func(ctx context.Context) error {
 		_, err := configs.Get(ctx, "second", metav1.GetOptions{})
-		switch {
-		case err == nil:
-			return errors.New("the owner is still there")
-		case apierrors.IsNotFound(err):
-			return nil
-		default:
-			return err
-		}
+		return err
 	})
 	child, err := secrets.Get(t.Context(), "child", metav1.GetOptions{})
 	if err != nil {
@@ -190,6 +193,22 @@ func TestAdoption(t *testing.T) {
 	}
 	adopt(w.createOwner("second"))
 	awaitSlot(w.slot("second"))
+}
+
+// awaitGone waits until get does not find what it reads.
+func awaitGone(t *testing.T, get func(ctx context.Context) error) {
+	t.Helper()
+	testenv.Poll(t, timeout, func(ctx context.Context) error {
+		err := get(ctx)
+		switch {
+		case err == nil:
+			return errors.New("it is still there")
+		case apierrors.IsNotFound(err):
+			return nil
+		default:
+			return err
+		}
+	})
 }
 
 // TestGeneratedNames (case 9): an object without a name has no slot yet, and admission does not make a name up, which could be

@@ -228,6 +228,9 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	}
 	defer end()
 	c.note(name.Name)
+	if owner.Data["touched"] != "" {
+		c.note(name.Name + touched)
+	}
 	if c.slow > 0 {
 		select {
 		case <-time.After(c.slow):
@@ -257,6 +260,9 @@ func (c *controller) sync(ctx context.Context, name cache.ObjectName) error {
 	}
 	return err
 }
+
+// touched is what note adds to the name of an object that world.touch has changed.
+const touched = " touched"
 
 func (c *controller) note(name string) {
 	c.mu.Lock()

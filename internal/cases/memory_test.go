@@ -118,9 +118,13 @@ func (w *world) review(n int, body string) (patched int) {
 	answers := 0
 	for range n {
 		sending.Go(func() {
-			response, err := client.Post(w.sharder.webhook+admission.Path(w.ring), "application/json", strings.NewReader(body))
-			for again := 0; err != nil && again < 3; again++ { // It may close connections that it does not like, or that are slow.
-				response, err = client.Post(w.sharder.webhook+admission.Path(w.ring), "application/json", strings.NewReader(body))
+			send := func() (*http.Response, error) {
+				return client.Post(w.sharder.webhook+admission.Path(w.ring), "application/json", strings.NewReader(body))
+			}
+			response, err := send()
+			// It closes connections that it does not like, or that take more than ten seconds, as all may on a slow machine.
+			for again := 0; err != nil && again < 20; again++ {
+				response, err = send()
 			}
 			if err != nil {
 				return

@@ -118,10 +118,10 @@ func TestCutOff(t *testing.T) {
 	proxy.Refuse()
 	proxy.Cut()
 	cut := time.Now()
-	if err := <-b.done; !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), "cannot list and watch") {
+	err := <-b.done
+	b.done <- err
+	if !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), "cannot list and watch") {
 		t.Errorf("the shard ended with %v", err)
-	} else {
-		b.done <- err
 	}
 	w.awaitBalance("a")
 	w.awaitWork(moving, a)
@@ -131,6 +131,8 @@ func TestCutOff(t *testing.T) {
 	} else {
 		t.Logf("its objects were worked on by another after %s", took)
 	}
+	// What the first b gave up says the same until the sharder hears that its Lease is gone.
+	w.awaitCondition(table.ConditionShardsAvailable, metav1.ConditionTrue, "ShardsHeld")
 	b = w.start("b", dataThrough(proxy))
 	w.awaitCondition(table.ConditionShardsAvailable, metav1.ConditionFalse, "ShardUnhealthy", "b gave up its Lease: cannot list")
 	if err := b.leave(); !errors.Is(err, lease.ErrLost) || !strings.Contains(err.Error(), "cannot list") {
