@@ -10,6 +10,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/pkg/ring"
@@ -81,12 +82,15 @@ func (s *fakeShard) crash() { s.cancel(); <-s.done }
 func (s *fakeShard) leave() {
 	s.crash()
 	leases := s.f.kube.CoordinationV1().Leases(s.f.shards)
-	live, err := leases.Get(context.Background(), s.name, metav1.GetOptions{})
-	if err == nil && string(live.UID) == s.uid {
-		live.Spec.HolderIdentity = ptr.To("")
-		metav1.SetMetaDataAnnotation(&live.ObjectMeta, wire.AnnotationReleased, s.identity)
-		_, err = leases.Update(context.Background(), live, metav1.UpdateOptions{})
-	}
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // The sharder may write the state at the same time.
+		live, err := leases.Get(context.Background(), s.name, metav1.GetOptions{})
+		if err == nil && string(live.UID) == s.uid {
+			live.Spec.HolderIdentity = ptr.To("")
+			metav1.SetMetaDataAnnotation(&live.ObjectMeta, wire.AnnotationReleased, s.identity)
+			_, err = leases.Update(context.Background(), live, metav1.UpdateOptions{})
+		}
+		return err
+	})
 	if err != nil {
 		s.f.t.Errorf("leave: %v", err)
 	}
@@ -101,8 +105,11 @@ func (s *fakeShard) run(ctx context.Context) {
 		if s.uid == "" {
 			s.acquire(ctx)
 		} else {
-			s.follow(ctx)
-			s.speak(ctx)
+			// A request that hangs must not keep the shard from ending in time.
+			valid, cancel := context.WithDeadline(ctx, s.deadline)
+			s.follow(valid)
+			s.speak(valid)
+			cancel()
 		}
 		if s.uid != "" && !time.Now().Before(s.deadline) {
 			return // lost stays lost

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
 	"github.com/clusterring/clusterring/internal/manifests"
+	"github.com/clusterring/clusterring/internal/procs"
 	"github.com/clusterring/clusterring/internal/testenv"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
@@ -133,15 +135,18 @@ type running struct {
 // start runs a sharder with short Leases until the end of the test.
 func (f *fixture) start(edit ...func(*config.Sharder)) *running {
 	f.t.Helper()
-	port := freePort(f.t)
+	// A port of the range from which the system takes those of connections would not stay free.
+	address, err := procs.FreeAddress()
+	if err != nil {
+		f.t.Fatal(err)
+	}
 	cfg := config.Default()
 	cfg.Namespace = namespace
 	cfg.Client.RESTConfig = f.sharderConfig
 	cfg.LeaderElection.LeaseDuration.Duration = 4 * time.Second
 	cfg.LeaderElection.RenewDeadline.Duration = 2 * time.Second
 	cfg.LeaderElection.RetryPeriod.Duration = 300 * time.Millisecond
-	cfg.Webhook.BindAddress = fmt.Sprint("127.0.0.1:", port)
-	cfg.Webhook.URL = "https://127.0.0.1:" + fmt.Sprint(port)
+	cfg.Webhook.BindAddress, cfg.Webhook.URL = address, "https://"+address
 	cfg.Metrics.BindAddress = "0"
 	for _, e := range edit {
 		e(&cfg)
@@ -179,16 +184,6 @@ func (f *fixture) run(r *running, run func(context.Context) error) {
 	f.t.Cleanup(r.stop)
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // value returns the sum of a metric's series.
 func (r *running) value(t *testing.T, name string) (sum float64) {
 	t.Helper()
@@ -206,24 +201,22 @@ func (r *running) value(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-// condition waits until the ring has the condition.
-func (f *fixture) condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+// condition waits until the ring has the condition, with these texts.
+func (f *fixture) condition(kind string, status metav1.ConditionStatus, reason string, texts ...string) {
 	f.t.Helper()
-	var found metav1.Condition
 	testenv.Poll(f.t, timeout, func(ctx context.Context) error {
 		object, err := f.rings.ShardingV1alpha1().ClusterRings().Get(ctx, f.ring, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		for _, c := range object.Status.Conditions {
-			if c.Type == kind && c.Status == status && c.Reason == reason {
-				found = c
+			lacks := func(text string) bool { return !strings.Contains(c.Message, text) }
+			if c.Type == kind && c.Status == status && c.Reason == reason && !slices.ContainsFunc(texts, lacks) {
 				return nil
 			}
 		}
 		return fmt.Errorf("conditions are %+v", object.Status.Conditions)
 	})
-	return found
 }
 
 // shares waits until the shards work on that many slots each.
