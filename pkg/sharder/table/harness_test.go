@@ -18,6 +18,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterring/clusterring/generated/clientset/versioned"
@@ -211,12 +212,15 @@ func (s *shard) leave() {
 	if s.lease == nil {
 		return
 	}
-	free, err := s.w.kube.CoordinationV1().Leases(s.w.namespace).Get(context.Background(), s.name, metav1.GetOptions{})
-	if err == nil && free.UID == s.lease.UID {
-		free.Spec.HolderIdentity = ptr.To("")
-		metav1.SetMetaDataAnnotation(&free.ObjectMeta, wire.AnnotationReleased, s.identity)
-		_, err = s.w.kube.CoordinationV1().Leases(s.w.namespace).Update(context.Background(), free, metav1.UpdateOptions{})
-	}
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // The sharder may write the state at the same time.
+		free, err := s.w.kube.CoordinationV1().Leases(s.w.namespace).Get(context.Background(), s.name, metav1.GetOptions{})
+		if err == nil && free.UID == s.lease.UID {
+			free.Spec.HolderIdentity = ptr.To("")
+			metav1.SetMetaDataAnnotation(&free.ObjectMeta, wire.AnnotationReleased, s.identity)
+			_, err = s.w.kube.CoordinationV1().Leases(s.w.namespace).Update(context.Background(), free, metav1.UpdateOptions{})
+		}
+		return err
+	})
 	if err != nil {
 		s.w.t.Errorf("leave: %v", err)
 	}
@@ -235,12 +239,15 @@ func (s *shard) run(ctx context.Context) {
 			s.acquire(ctx)
 		} else {
 			// The first renewal comes at once, at a time that can be told from that of the acquisition: the proof of life.
-			s.follow(ctx)
+			// A request that hangs must not keep the shard from ending in time.
+			valid, cancel := context.WithDeadline(ctx, s.deadline)
+			s.follow(valid)
 			if rarely := s.rarely.Load(); !rarely {
-				s.speak(ctx, time.Since(renewed) >= s.duration/3, &renewed)
+				s.speak(valid, time.Since(renewed) >= s.duration/3, &renewed)
 			} else if time.Since(renewed) >= s.duration*2/3 {
-				s.speak(ctx, true, &renewed)
+				s.speak(valid, true, &renewed)
 			}
+			cancel()
 		}
 		if time.Now().After(s.deadline) {
 			s.work(ring.Slots{})
