@@ -33,6 +33,9 @@ var cluster *testenv.Cluster
 
 func TestMain(m *testing.M) { testenv.Main(m, &cluster, testenv.Options{CRDs: []string{}}) }
 
+// timeout is for what is only slow. An early audit waits ten times as long as the one before has taken.
+const timeout = 2 * time.Minute
+
 var (
 	configMaps = resources.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, Kind: "ConfigMap", Namespaced: true}
 	secrets    = resources.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, Kind: "Secret", Namespaced: true}
@@ -113,7 +116,7 @@ func (f *fixture) start(lead bool) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.Run(ctx) })
 	f.t.Cleanup(func() { cancel(); wg.Wait() })
-	testenv.Poll(f.t, 20*time.Second, func(context.Context) error {
+	testenv.Poll(f.t, timeout, func(context.Context) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		r := c.running[f.ring]
@@ -171,7 +174,7 @@ func (f *fixture) waitLabel(r resources.Resource, ns, name, want string) *metav1
 	f.t.Helper()
 	var o *metav1.PartialObjectMetadata
 	client := metadata.NewForConfigOrDie(cluster.Config()).Resource(r.GVR)
-	testenv.Poll(f.t, 15*time.Second, func(ctx context.Context) (err error) {
+	testenv.Poll(f.t, timeout, func(ctx context.Context) (err error) {
 		if o, err = client.Namespace(ns).Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return err
 		}
@@ -213,7 +216,7 @@ func TestBirthsWithoutAdmission(t *testing.T) {
 	f := newFixture(t)
 	f.rings[f.ring].Object.Spec.Admission = v1alpha1.AdmissionNone
 	f.start(true)
-	testenv.Poll(t, 20*time.Second, func(context.Context) error { // after the first audit
+	testenv.Poll(t, timeout, func(context.Context) error { // after the first audit
 		if c := f.found.Load(); c == nil || c.Status != metav1.ConditionTrue {
 			return fmt.Errorf("condition %v", c)
 		}
@@ -239,8 +242,12 @@ func TestChildrenFirst(t *testing.T) {
 		child := f.secret(f.ns, fmt.Sprintf("child-%d", i), owner, configMapKind)
 		f.account(fmt.Sprintf("grandchild-%d", i), child)
 	}
+	testenv.Poll(t, timeout, func(ctx context.Context) error { // or it is born late, and has no label for a moment
+		_, err := f.kube.CoreV1().ConfigMaps(f.ns).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		return err
+	})
 	f.start(true)
-	testenv.Poll(t, 20*time.Second, func(context.Context) error {
+	testenv.Poll(t, timeout, func(context.Context) error {
 		if c := f.found.Load(); c == nil || c.Status != metav1.ConditionTrue {
 			return fmt.Errorf("condition %v", c)
 		}
@@ -357,7 +364,7 @@ func TestStripped(t *testing.T) {
 		f.configMap(f.ns, fmt.Sprintf("stripped-%d", i), nil)
 	}
 	f.start(true)
-	testenv.Poll(t, 20*time.Second, func(context.Context) error {
+	testenv.Poll(t, timeout, func(context.Context) error {
 		c := f.found.Load()
 		if c == nil || c.Type != ConditionType || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "10 or more objects do") ||
 			!strings.Contains(c.Message, "configmaps "+f.ns+"/stripped-0: "+errStripped.Error()) {
@@ -404,7 +411,7 @@ func (f *fixture) policy(condition, expression string) {
 		_ = bindings.Delete(context.Background(), name, metav1.DeleteOptions{})
 		_ = policies.Delete(context.Background(), name, metav1.DeleteOptions{})
 	})
-	testenv.Poll(f.t, 20*time.Second, func(ctx context.Context) error {
+	testenv.Poll(f.t, timeout, func(ctx context.Context) error {
 		cm, err := f.kube.CoreV1().ConfigMaps(f.ns).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 			Name: "stripped", Labels: map[string]string{f.label: "1"},
 		}}, metav1.CreateOptions{})
