@@ -80,10 +80,19 @@ func TestAPIServer(t *testing.T) {
 		GenerateName: "child-", OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, corev1.SchemeGroupVersion.WithKind("ConfigMap"))},
 	}}, metav1.CreateOptions{})
 	check("the child", child, err, want)
-	grandchild, err := kube.CoreV1().ServiceAccounts(ns).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Name: "grandchild", OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(child, corev1.SchemeGroupVersion.WithKind("Secret"))},
-	}}, metav1.CreateOptions{})
-	check("the grandchild", grandchild, err, want)
+	// The label of a grandchild is that of its owner, if the watch cache of the API server has it and answers in time.
+	attempt := 0
+	testenv.Poll(t, 20*time.Second, func(ctx context.Context) error {
+		attempt++
+		grandchild, err := kube.CoreV1().ServiceAccounts(ns).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+			Name: fmt.Sprint("grandchild-", attempt), OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(child, corev1.SchemeGroupVersion.WithKind("Secret"))},
+		}}, metav1.CreateOptions{})
+		if err == nil && grandchild.Labels[label] == "" {
+			return fmt.Errorf("attempt %d: the grandchild has no label", attempt)
+		}
+		check("the grandchild", grandchild, err, want)
+		return nil
+	})
 	nameless, err := kube.CoreV1().ConfigMaps(ns).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "nameless-"}}, metav1.CreateOptions{})
 	check("an object with a generated name", nameless, err, "")
 }
@@ -106,7 +115,7 @@ func register(t *testing.T, kube kubernetes.Interface, name, ns, url string, ca 
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},
 			FailurePolicy:           ptr.To(admissionregistrationv1.Ignore),
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
-			TimeoutSeconds:          ptr.To[int32](5),
+			TimeoutSeconds:          ptr.To[int32](30),
 			AdmissionReviewVersions: []string{"v1"},
 		}},
 	}, metav1.CreateOptions{})

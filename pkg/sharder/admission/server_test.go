@@ -101,12 +101,13 @@ func TestServerSpeaksHTTP1Only(t *testing.T) {
 // TestServerDrains checks that no request is lost while the server ends: those under way are answered, those that come
 // are answered with the request to close the connection.
 func TestServerDrains(t *testing.T) {
+	const delay = 3 * time.Second // longer than a request may take on a slow machine
 	certificate := testCertificate(t)
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	h := http.NewServeMux()
 	h.HandleFunc("/slow", func(http.ResponseWriter, *http.Request) { close(arrived); <-finish })
 	h.HandleFunc("/", func(http.ResponseWriter, *http.Request) {})
-	s := newServer(t, certificate, ServerConfig{Handler: h, DrainDelay: 300 * time.Millisecond, DrainTimeout: 5 * time.Second})
+	s := newServer(t, certificate, ServerConfig{Handler: h, DrainDelay: delay, DrainTimeout: time.Minute})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -133,7 +134,7 @@ func TestServerDrains(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Fatalf("ended with a request under way: %v", err)
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(delay + 500*time.Millisecond):
 	}
 	close(finish)
 	if err := <-slow; err != nil {
