@@ -134,6 +134,7 @@ func TestFenceLooksAgainWhenTheBodyIsRead(t *testing.T) {
 		}))
 		var refused error // Run may notice the loss as well, return that, and end the context.
 		err := l.Run(t.Context(), func(ctx context.Context) error {
+			synctest.Wait() // The elector renews at once, and would do so by the clock after the pause.
 			req, _ := http.NewRequestWithContext(ctx, http.MethodPatch, "http://fake/x", strings.NewReader("{}"))
 			_, refused = transport.RoundTrip(req)
 			<-tried // It may go on after that.
