@@ -14,6 +14,9 @@ import (
 // settleTimeout is the time that everything has to get well again. It takes a few seconds, and longer on a busy machine.
 const settleTimeout = 60 * time.Second
 
+// stopTimeout is the time that a process has to end when it is asked to. It takes a second or two.
+const stopTimeout = 20 * time.Second
+
 // maxLeaseDuration is the longest that a Lease of a shard may last in these tests.
 const maxLeaseDuration = 10 * time.Second
 
