@@ -69,9 +69,7 @@ func TestCertificateFiles(t *testing.T) {
 	w.startShards("a", "b")
 	w.waitForAdmission()
 	testenv.Poll(t, settleTimeout, inUse(first))
-	if n := unlabelled(w.create("first", 20, 2)); n > 0 {
-		t.Errorf("%d objects were born without a slot", n)
-	}
+	w.bornWithSlots(w.create("first", 20, 2))
 	if _, err := w.kube.CoreV1().Secrets(w.system).Get(t.Context(), "sharder-certificates", metav1.GetOptions{}); err == nil {
 		t.Error("the sharder has made certificates of its own all the same")
 	}
@@ -83,9 +81,7 @@ func TestCertificateFiles(t *testing.T) {
 	t.Logf("new certificates in use after %s", time.Since(replaced).Round(time.Millisecond))
 	tr.stop()
 	w.waitForAdmission()
-	if n := unlabelled(w.create("second", 20, 2)); n > 0 {
-		t.Errorf("%d objects were born without a slot", n)
-	}
+	w.bornWithSlots(w.create("second", 20, 2))
 	w.checkAll("a", "b")
 	w.stillRunning()
 }

@@ -44,7 +44,7 @@ func TestChurn(t *testing.T) {
 
 	w.startShard("d")
 	joined("d", 20)
-	if err := a.Stop(5 * time.Second); err != nil {
+	if err := a.Stop(stopTimeout); err != nil {
 		t.Fatal(err)
 	}
 	left("a")
@@ -72,7 +72,7 @@ func TestChurn(t *testing.T) {
 	joined("c", 20)
 
 	// A graceful leave whose shard comes back at once.
-	if err := again.Stop(5 * time.Second); err != nil {
+	if err := again.Stop(stopTimeout); err != nil {
 		t.Fatal(err)
 	}
 	w.startShard("c")

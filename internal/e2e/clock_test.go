@@ -82,8 +82,8 @@ func (w *world) holdLease(ringName, name string, duration, wrong time.Duration) 
 // wrong. No shard is declared expired, and no object moves.
 func TestClocks(t *testing.T) {
 	const (
-		duration = 2 * time.Second
-		watched  = 4 * duration
+		duration = 4 * time.Second // or a busy machine lets them run out
+		watched  = 3 * duration
 	)
 	w := newWorld(t)
 	rings := map[string][]time.Duration{
@@ -122,8 +122,11 @@ func TestClocks(t *testing.T) {
 		var errs []error
 		for _, lease := range leases.Items {
 			state, holder := lease.Labels[wire.LabelState], ptr.Deref(lease.Spec.HolderIdentity, "")
-			if holder != lease.Name+"_by-hand" || state != "ready" {
+			switch {
+			case holder != lease.Name+"_by-hand" || state != "" && state != "ready":
 				t.Errorf("shard %s is %s, and its Lease held by %q", lease.Name, state, holder)
+			case state == "": // it may have slots a moment before
+				errs = append(errs, fmt.Errorf("shard %s has no state", lease.Name))
 			}
 		}
 		if t.Failed() {
@@ -146,7 +149,7 @@ func TestClocks(t *testing.T) {
 // TestClocksDeadShard: a shard whose clock is an hour ahead and that is gone is found out all the same: what its Lease says
 // about the time protects nobody.
 func TestClocksDeadShard(t *testing.T) {
-	const duration = 2 * time.Second
+	const duration = 4 * time.Second
 	w := newWorld(t)
 	w.holdLease(w.ring, "alive", duration, 0)
 	gone := w.holdLease(w.ring, "gone", duration, time.Hour)

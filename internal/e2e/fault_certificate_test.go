@@ -106,9 +106,7 @@ func TestFaultCertificateFile(t *testing.T) {
 	replaced := time.Now()
 	w.waitForAdmission()
 	t.Logf("admission works %s after there was a new certificate", time.Since(replaced).Round(time.Millisecond))
-	if n := unlabelled(w.create("renewed", 30, 2)); n > 0 {
-		t.Errorf("%d objects were born without a slot", n)
-	}
+	w.bornWithSlots(w.create("renewed", 30, 2))
 	tr.stop()
 	w.checkAll("a", "b")
 	w.stillRunning()

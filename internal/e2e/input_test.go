@@ -162,10 +162,7 @@ func TestGarbageLeases(t *testing.T) {
 		}
 		return nil
 	})
-	births := w.create("garbage", 60, 4)
-	if n := unlabelled(births); n > 0 {
-		t.Errorf("%d objects were born without a slot", n)
-	}
+	w.bornWithSlots(w.create("garbage", 60, 4))
 	if n := w.moved(w.ring) - before; n > 0 {
 		t.Errorf("%d slots have moved", n)
 	}

@@ -46,7 +46,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	shard := w.shards[0]
 	w.mu.Unlock()
 
-	testenv.Poll(t, 20*time.Second, func(context.Context) error {
+	testenv.Poll(t, settleTimeout, func(context.Context) error {
 		return errors.Join(says(s.Process, "Waiting for the API server"), says(shard.Process, "Lease not acquired, trying again"))
 	})
 	if err := s.ready(t.Context()); err == nil {
@@ -67,11 +67,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 // TestAPIServerOutage: the API server goes away for longer than all Leases last, those of the shards and the sharder's own.
 // Meanwhile a shard dies and another is started. What the sharder knows must not stay old afterwards.
 func TestAPIServerOutage(t *testing.T) {
-	const (
-		outage = time.Minute
-		// Leases of 3s and a grace of 1s, from when the sharder sees them again, and some time for all to try again.
-		recovery = 15 * time.Second
-	)
+	const outage = time.Minute
 	w := newWorld(t)
 	first, second := w.startSharder(shortLease...), w.startSharder(shortLease...)
 	w.waitReady(first, second)

@@ -65,6 +65,28 @@ func unlabelled(births []birth) int {
 	return n
 }
 
+// admissionTimeout is how long the API server waits for admission, before it lets an object pass without it.
+const admissionTimeout = time.Second
+
+// bornWithSlots checks that admission was asked about the objects and has answered. On a busy machine, it may have been too late for
+// some of those that took so long.
+func (w *world) bornWithSlots(births []birth) {
+	w.Helper()
+	late := 0
+	for _, b := range births {
+		switch {
+		case b.slot != "":
+		case b.took < admissionTimeout:
+			w.Errorf("%s was born without a slot, within %s", b.name, b.took)
+		default:
+			late++
+		}
+	}
+	if late > len(births)/2 {
+		w.Errorf("admission was too late for %d of %d objects", late, len(births))
+	}
+}
+
 // waitLabelled waits until the objects have the label of their slot, and returns the longest time that one had to wait for it.
 func (w *world) waitLabelled(births []birth, timeout time.Duration) (longest time.Duration) {
 	w.Helper()

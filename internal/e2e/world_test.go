@@ -121,13 +121,22 @@ func ignoreGone(err error) error {
 func (w *world) waitForAdmission() {
 	w.Helper()
 	testenv.Poll(w.T, settleTimeout, func(ctx context.Context) error {
-		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.namespace}}
-		made, err := w.kube.CoreV1().ConfigMaps(w.namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if err == nil && made.Labels[wire.SlotLabel(w.ring)] == "" {
+		slot, err := w.probe(ctx)
+		if err == nil && slot == "" {
 			err = errors.New("new objects have no slot")
 		}
 		return err
 	})
+}
+
+// probe returns the slot that an object would be born with.
+func (w *world) probe(ctx context.Context) (slot string, err error) {
+	probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.namespace}}
+	made, err := w.kube.CoreV1().ConfigMaps(w.namespace).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return "", err
+	}
+	return made.Labels[wire.SlotLabel(w.ring)], nil
 }
 
 // checkLogs fails the test when a process has panicked, and shows how the logs of a test that failed end.
