@@ -11,8 +11,10 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/cli"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/objects"
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/plan"
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/status"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/strip"
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/why"
 )
 
@@ -21,6 +23,8 @@ var commands = []func(*cli.Options) *cobra.Command{
 	status.Command,
 	why.Command,
 	plan.Command,
+	objects.Command,
+	strip.Command,
 }
 
 func main() {

@@ -1,0 +1,132 @@
+// Package scope finds out which objects of a cluster a ring shards, by the rule that the sharder labels them by.
+package scope
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterring/clusterring/pkg/apis/sharding"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
+	"github.com/clusterring/clusterring/pkg/sharder/resources"
+	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/cli"
+)
+
+// Scope says which objects belong to a ring.
+type Scope struct {
+	snapshot.Rule
+	// Unserved are resources of the ring that the API server does not serve.
+	Unserved []schema.GroupResource
+}
+
+// New returns the scope of a ring.
+func New(ctx context.Context, c *cli.Clients, mapper meta.RESTMapper, object *v1alpha1.ClusterRing) (*Scope, error) {
+	s := &Scope{Rule: snapshot.Rule{PartitionBy: cmp.Or(object.Spec.PartitionBy, v1alpha1.PartitionByObject)}}
+	for _, m := range object.Spec.Resources {
+		main, served, err := s.resolve(mapper, m.Schema())
+		if err != nil {
+			return nil, err
+		}
+		of := snapshot.Main{Resource: main}
+		for _, gr := range m.ControlledResources {
+			controlled, served, err := s.resolve(mapper, gr.Schema())
+			if err != nil {
+				return nil, err
+			}
+			if served {
+				of.Controlled = append(of.Controlled, controlled)
+			}
+		}
+		if served {
+			s.Main = append(s.Main, of)
+		}
+	}
+	sharder, err := SharderOf(ctx, c, object)
+	if err != nil {
+		return nil, err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(snapshot.NamespaceSelector(object, cmp.Or(sharder.Namespace, DefaultNamespace)))
+	if err != nil {
+		return nil, fmt.Errorf("spec.namespaceSelector of ring %q: %w", object.Name, err)
+	}
+	inside := map[string]bool{}
+	namespaces, err := c.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	for _, ns := range namespaces.Items {
+		inside[ns.Name] = selector.Matches(labels.Set(ns.Labels))
+	}
+	s.Inside = func(namespace string) (in, known bool) {
+		in, known = inside[namespace]
+		return in, known
+	}
+	return s, nil
+}
+
+// Resources returns the resources of the ring, main ones first.
+func (s *Scope) Resources() (out []resources.Resource) {
+	for _, m := range s.Main {
+		out = append(out, m.Resource)
+	}
+	return append(out, s.Controlled()...)
+}
+
+func (s *Scope) resolve(mapper meta.RESTMapper, gr schema.GroupResource) (resources.Resource, bool, error) {
+	r, err := Resolve(mapper, gr)
+	if meta.IsNoMatchError(err) {
+		s.Unserved = append(s.Unserved, gr)
+		return r, false, nil
+	}
+	return r, err == nil, err
+}
+
+// Resolve returns how the API server serves a resource.
+func Resolve(mapper meta.RESTMapper, gr schema.GroupResource) (resources.Resource, error) {
+	kind, err := mapper.KindFor(gr.WithVersion(""))
+	if err != nil {
+		return resources.Resource{}, fmt.Errorf("look up %s: %w", gr, err)
+	}
+	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return resources.Resource{}, fmt.Errorf("look up %s: %w", gr, err)
+	}
+	return resources.Resource{GVR: mapping.Resource, Kind: kind.Kind, Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
+}
+
+// DefaultNamespace is where the manifests install the sharder.
+const DefaultNamespace = "clusterring-system"
+
+// Installation is the namespace and the name of a sharder's Lease.
+type Installation struct{ Namespace, Lease string }
+
+// SharderOf returns the installation that works on a ring: one in the ring's own controller, or that of the cluster.
+func SharderOf(ctx context.Context, c *cli.Clients, object *v1alpha1.ClusterRing) (Installation, error) {
+	if object.Spec.Sharder == v1alpha1.SharderEmbedded {
+		namespace, lease, _ := strings.Cut(object.Status.Sharder, "/")
+		return Installation{cmp.Or(namespace, object.Spec.Shards.Namespace), lease}, nil
+	}
+	return Sharder(ctx, c)
+}
+
+// Sharder returns the installation that works in the cluster, as its leader has written it down, or the zero value if none
+// has ever led, or the caller may not see it.
+func Sharder(ctx context.Context, c *cli.Clients) (Installation, error) {
+	config, err := c.Kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "clusterring", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return Installation{}, nil
+	}
+	if err != nil {
+		return Installation{}, fmt.Errorf("find the sharder: %w", err)
+	}
+	namespace, lease, _ := strings.Cut(config.Annotations[sharding.GroupName+"/installation"], "/")
+	return Installation{namespace, lease}, nil
+}
