@@ -22,7 +22,7 @@ var cluster *testenv.Cluster
 func TestMain(m *testing.M) { testenv.Main(m, &cluster, testenv.Options{}) }
 
 // TestEmbedded: with the CRD and the manifests, three instances share the objects, also without the one that led, and after
-// a crash.
+// the crash of the next one that leads.
 func TestEmbedded(t *testing.T) {
 	s := stage.New(t, cluster, "../..")
 	s.Build("examples/library")
@@ -46,7 +46,7 @@ func TestEmbedded(t *testing.T) {
 		t.Errorf("there is a webhook configuration %s", webhooks.Items[0].Name)
 	}
 
-	leader := leader(t, s)
+	leader := leads(t, s)
 	if err := processes[leader].Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -60,18 +60,20 @@ func TestEmbedded(t *testing.T) {
 	s.Change()
 	s.AwaitSettled(rest...)
 
-	if err := processes[rest[0]].Signal(syscall.SIGKILL); err != nil {
+	leader = leads(t, s)
+	if err := processes[leader].Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	s.AwaitSettled(rest[1])
+	rest = slices.DeleteFunc(rest, func(name string) bool { return name == leader })
+	s.AwaitSettled(rest...)
 	s.Change()
-	s.AwaitSettled(rest[1])
+	s.AwaitSettled(rest...)
 }
 
-// leader returns the instance that leads.
-func leader(t *testing.T, s *stage.Stage) string {
+// leads returns the instance that leads.
+func leads(t *testing.T, s *stage.Stage) string {
 	t.Helper()
-	lease, err := s.Client.CoordinationV1().Leases(stage.Namespace).Get(t.Context(), "sharder", metav1.GetOptions{})
+	lease, err := s.Client.CoordinationV1().Leases(stage.Namespace).Get(t.Context(), "clusterring-"+stage.Ring, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func run(ctx context.Context, kubeconfig, name string, embedded bool) error {
 
 func newReplica(config *rest.Config) (*sharder.Replica, error) {
 	cfg := sharderconfig.Default()
-	cfg.Namespace, cfg.LeaderElection.LeaseName = namespace, "sharder" // The Lease under which one of them leads.
+	cfg.Namespace = namespace
 	return sharder.NewReplica(sharder.ReplicaConfig{Sharder: cfg, Ring: ring, RESTConfig: config})
 }
 

@@ -14,19 +14,9 @@
 //
 // # Two installations
 //
-// An installation is all replicas with the same Lease. Only one works in a cluster, or on a ring with an embedded sharder. Its
-// leader writes its name into a webhook configuration without webhooks, or into the status of the ring, and one that finds
-// another name there waits, and says so, until that one's Lease is free or silent. Admission is served by both.
-//
-// How two could work at the same time, and why they do not:
-//
-//	what happens                               why only one works
-//	both find no name                          the write is by compare-and-swap; the loser reads again
-//	one is paused after its claim              its clients are fenced by its Lease; the other waits until that is silent
-//	the status is wiped, or the name removed   the leader writes its name again within seconds. If another was faster, it
-//	                                           finds that and ends its term: for that long both lead, which does no harm to
-//	                                           G1, because tables are changed by compare-and-swap
-//	the ring is deleted and made again         the same
+// An installation is all replicas with the same Lease. Only one works in a cluster. Its leader writes its name into a
+// webhook configuration without webhooks, and one that finds another name there waits, and says so, until that one's Lease
+// is free or silent. Admission is served by both. The Lease of an embedded sharder follows from its ring, so there is one.
 //
 // # Clocks
 //

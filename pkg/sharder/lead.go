@@ -60,15 +60,16 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 		return err
 	}
 	le := r.cfg.LeaderElection
-	installation := &installation{
-		leases: clients.kube.CoordinationV1(), mark: &clusterMark{client: clients.kube}, lease: r.cfg.Namespace + "/" + le.LeaseName,
-		duration: le.LeaseDuration.Duration, interval: le.RetryPeriod.Duration, recorder: r.cfg.Recorder,
-	}
-	if r.cfg.Ring != "" {
-		installation.mark = &ringMark{client: clients.ring, ring: r.cfg.Ring, namespace: r.cfg.Namespace}
-	}
-	if err := installation.await(ctx); err != nil {
-		return err
+	var controllers []func(context.Context) error
+	if r.cfg.Ring == "" {
+		installation := &installation{
+			client: clients.kube, lease: r.cfg.Namespace + "/" + le.LeaseName, duration: le.LeaseDuration.Duration,
+			interval: le.RetryPeriod.Duration, recorder: r.cfg.Recorder,
+		}
+		if err := installation.await(ctx); err != nil {
+			return err
+		}
+		controllers = append(controllers, installation.watch)
 	}
 	leasesController, err := leases.New(leases.Config{
 		Client: clients.kube.CoordinationV1(), Informer: r.informers.leases, Tracker: r.tracker, Rings: r.snapshots,
@@ -107,9 +108,8 @@ func (r *Replica) term(ctx context.Context, l *lease.Lease) error {
 	r.labels.Store(labelController)
 	defer r.labels.Store(nil)
 	g, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{
-		leasesController.Run, tableController.Run, ringsController.Run, labelController.Run, installation.watch,
-	} {
+	controllers = append(controllers, leasesController.Run, tableController.Run, ringsController.Run, labelController.Run)
+	for _, run := range controllers {
 		g.Go(func() error { return run(ctx) })
 	}
 	return g.Wait()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/clusterring/clusterring/internal/clientmetrics"
 	"github.com/clusterring/clusterring/internal/watchwait"
+	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/admission"
 	"github.com/clusterring/clusterring/pkg/sharder/certificates"
 	"github.com/clusterring/clusterring/pkg/sharder/config"
@@ -41,15 +42,16 @@ type ReplicaConfig struct {
 	// do if it has none; the sharder's own Lease has a client of its own. It is copied. Required.
 	RESTConfig *rest.Config
 	// Ring makes the Replica an embedded one, which serves this ring alone. The ring has spec.sharder: Embedded, and its
-	// shards have their Leases in Namespace. By default, the Replica is one of the installed sharder.
+	// shards have their Leases in Namespace. The Lease of an embedded sharder is named after its ring, whatever
+	// LeaderElection says. By default, the Replica is one of the installed sharder.
 	Ring string
 	// Certificates has what Admission is served with. The caller serves the one and runs the other. Required, but for an
 	// embedded Replica, which has no webhook.
 	Certificates certificates.Source
-	// Recorder takes events about rings. Optional.
+	// Recorder takes events about rings. Required, but for an embedded Replica.
 	Recorder events.EventRecorder
-	// Registerer takes the metrics, among them those of the sharder's workqueues by the names that client-go's queues
-	// usually have. Optional.
+	// Registerer takes the metrics. Optional. Those of the workqueues are left out of an embedded Replica's: its controller
+	// has its own by these names.
 	Registerer prometheus.Registerer
 }
 
@@ -73,13 +75,20 @@ type Replica struct {
 // NewReplica returns a Replica that does nothing yet. It makes no requests.
 func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	embedded := cfg.Ring != ""
-	if cfg.RESTConfig == nil || cfg.Namespace == "" {
+	switch {
+	case cfg.RESTConfig == nil || cfg.Namespace == "":
 		return nil, errors.New("sharder: RESTConfig and Namespace are required")
-	}
-	if embedded != (cfg.Certificates == nil) {
-		return nil, errors.New("sharder: Certificates are required, unless there is a Ring: an embedded sharder has no webhook")
+	case !embedded && (cfg.Certificates == nil || cfg.Recorder == nil):
+		return nil, errors.New("sharder: Certificates and Recorder are required, unless there is a Ring")
+	case embedded && cfg.Certificates != nil:
+		return nil, errors.New("sharder: with a Ring there are no Certificates, because an embedded sharder has no webhook")
 	}
 	cfg.Registerer = cmp.Or[prometheus.Registerer](cfg.Registerer, prometheus.NewRegistry())
+	queues := cfg.Registerer
+	if embedded {
+		queues = prometheus.NewRegistry()
+		cfg.LeaderElection.LeaseName = embeddedLease(cfg.Ring)
+	}
 	r := &Replica{cfg: cfg, rest: rest.CopyConfig(cfg.RESTConfig), tracker: leases.NewTracker(cfg.Shards.Grace.Duration), calls: &rings.Calls{}}
 	if r.rest.QPS == 0 {
 		r.rest.QPS, r.rest.Burst = cfg.Client.QPS, cfg.Client.Burst
@@ -103,7 +112,8 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		own = "" // No create waits for this sharder.
 	}
 	if r.snapshots, err = snapshot.New(snapshot.Config{
-		Rings: r.informers.rings, Leases: r.informers.leases, Resolver: r.resolver, Proofs: r.tracker, Embedded: embedded,
+		Rings: r.informers.rings, Leases: r.informers.leases, Resolver: r.resolver, Proofs: r.tracker,
+		Serves:     func(ring *v1alpha1.ClusterRing) bool { return cfg.serves(ring) == nil },
 		Namespaces: corev1listers.NewNamespaceLister(r.informers.namespaces.GetIndexer()), Namespace: own, Registerer: cfg.Registerer,
 	}); err != nil {
 		return nil, err
@@ -114,7 +124,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	}); err != nil {
 		return nil, err
 	}
-	r.metrics = newMetrics(cfg.Registerer)
+	r.metrics = newMetrics(cfg.Registerer, queues)
 	return r, nil
 }
 
@@ -158,6 +168,9 @@ func (r *Replica) Run(ctx context.Context) error {
 			return nil
 		}
 		g.Go(func() error { return births.Run(ctx) })
+		if r.cfg.Ring != "" {
+			g.Go(func() error { return r.logIdle(ctx) })
+		}
 		return r.lead(ctx)
 	})
 	return g.Wait()
@@ -224,13 +237,13 @@ type metrics struct {
 	labels  *labels.Metrics
 }
 
-func newMetrics(registerer prometheus.Registerer) metrics {
+func newMetrics(registerer, queues prometheus.Registerer) metrics {
 	leading := promauto.With(registerer).NewGauge(prometheus.GaugeOpts{
 		Name: "clusterring_sharder_leading",
 		Help: "1 while this replica holds the sharder's Lease and runs the controllers.",
 	})
 	return metrics{
-		leading: leading, queues: clientmetrics.NewWorkqueueProvider(registerer), leases: leases.NewMetrics(registerer),
+		leading: leading, queues: clientmetrics.NewWorkqueueProvider(queues), leases: leases.NewMetrics(registerer),
 		table: table.NewMetrics(registerer), rings: rings.NewMetrics(registerer), labels: labels.NewMetrics(registerer),
 	}
 }

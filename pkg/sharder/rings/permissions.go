@@ -39,6 +39,7 @@ type permissions struct {
 	// leases are the verbs that are missing for Leases in the namespace of the shards, and user is who misses them.
 	leases          []string
 	namespace, user string
+	embedded        bool
 	next            time.Time
 }
 
@@ -83,12 +84,11 @@ func (c *Controller) permissionsFor(ctx context.Context, r *snapshot.Ring) (perm
 		}
 	}
 	again := permissionInterval
-	if len(p.leases) > 0 {
-		p.user = c.user(ctx)
-	}
 	if len(p.missing) > 0 || len(p.leases) > 0 {
+		p.user = c.user(ctx)
 		again = retryInterval
 	}
+	p.embedded = c.cfg.Certificates == nil
 	p.next = now.Add(wait.Jitter(again, 0.2))
 	c.memory(r.Object.Name).permissions = &p
 	return p, nil
@@ -156,9 +156,13 @@ func (p permissions) condition() metav1.Condition {
 			strings.Join(p.leases, ", "), p.namespace, role, strings.Join(leaseVerbs, ","), leases, p.user))
 	}
 	if len(lacks) > 0 {
+		role := "bound to " + p.user
+		if !p.embedded {
+			role = "bound to the sharder, such as one with the label " + aggregateLabel
+		}
 		parts = append(parts, fmt.Sprintf(
-			"The sharder is not allowed to %s, so it does not label these objects. Add to the rules of a ClusterRole that is bound to the sharder, such as one with the label %s: %s",
-			strings.Join(lacks, "; "), aggregateLabel, strings.Join(rules, " ")))
+			"The sharder is not allowed to %s, so it does not label these objects. Add to the rules of a ClusterRole that is %s: %s",
+			strings.Join(lacks, "; "), role, strings.Join(rules, " ")))
 	}
 	if len(parts) > 0 {
 		return metav1.Condition{Type: PermissionsGranted, Status: metav1.ConditionFalse, Reason: "MissingPermission", Message: strings.Join(parts, " ")}

@@ -44,10 +44,10 @@ type Config struct {
 	Rings, Leases cache.SharedIndexInformer
 	// Namespaces lists all namespaces with their labels.
 	Namespaces corev1listers.NamespaceLister
-	// Namespace is the sharder's own. Objects in it belong to no ring by default.
+	// Namespace is the sharder's own. Objects in it belong to no ring by default. Optional.
 	Namespace string
-	// Embedded says that snapshots are made of rings with an embedded sharder, and not of those of the installed one.
-	Embedded bool
+	// Serves reports whether the sharder serves a ring; there are no snapshots of others. By default, it serves all.
+	Serves   func(*v1alpha1.ClusterRing) bool
 	Resolver Resolver
 	Proofs   Proofs
 	// Registerer takes the metrics. None are registered without it.
@@ -185,7 +185,7 @@ func (c *Cache) build(ctx context.Context) {
 	for name := range dirty {
 		object, _, _ := c.cfg.Rings.GetIndexer().GetByKey(name)
 		ring, ours := object.(*v1alpha1.ClusterRing)
-		ours = ours && (ring.Spec.Sharder == v1alpha1.SharderEmbedded) == c.cfg.Embedded
+		ours = ours && (c.cfg.Serves == nil || c.cfg.Serves(ring))
 		if !ours {
 			delete(rings, name)
 		} else if r := c.buildRing(ctx, ring); r != nil {

@@ -63,14 +63,16 @@ func insideOf(selector labels.Selector, namespaces corev1listers.NamespaceLister
 }
 
 // NamespaceSelector returns the selector of the namespaces that belong to the ring: that of the spec, or by default all but
-// kube-system and that of the sharder.
+// kube-system and that of the sharder, if it is not empty.
 func NamespaceSelector(object *v1alpha1.ClusterRing, sharder string) *metav1.LabelSelector {
 	if s := object.Spec.NamespaceSelector; s != nil {
 		return s
 	}
+	others := []string{metav1.NamespaceSystem}
+	if sharder != "" {
+		others = append(others, sharder)
+	}
 	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-		Key:      corev1.LabelMetadataName,
-		Operator: metav1.LabelSelectorOpNotIn,
-		Values:   []string{metav1.NamespaceSystem, sharder},
+		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: others,
 	}}}
 }

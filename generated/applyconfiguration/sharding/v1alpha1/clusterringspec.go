@@ -34,7 +34,8 @@ type ClusterRingSpecApplyConfiguration struct {
 	// controller.
 	Resources []RingResourceApplyConfiguration `json:"resources,omitempty"`
 	// NamespaceSelector restricts the ring to objects in the namespaces that match. It does not apply to cluster-scoped
-	// objects. By default, all namespaces but kube-system and the sharder's own belong to the ring.
+	// objects. By default, all namespaces but kube-system and that of the installed sharder, if it serves the ring, belong
+	// to the ring.
 	NamespaceSelector *v1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
 	// Shards says which Leases are shards of the ring.
 	Shards *ShardsSpecApplyConfiguration `json:"shards,omitempty"`

@@ -33,8 +33,6 @@ type ClusterRingStatusApplyConfiguration struct {
 	Shards *int32 `json:"shards,omitempty"`
 	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
 	AvailableShards *int32 `json:"availableShards,omitempty"`
-	// Sharder is the Lease, as namespace/name, of the embedded sharder that works on the ring.
-	Sharder *string `json:"sharder,omitempty"`
 	// Table says which Lease has which slots. The leading sharder is its only writer.
 	Table *TableApplyConfiguration `json:"table,omitempty"`
 	// Conditions tell whether the ring works, and if not, what to do about it.
@@ -68,14 +66,6 @@ func (b *ClusterRingStatusApplyConfiguration) WithShards(value int32) *ClusterRi
 // If called multiple times, the AvailableShards field is set to the value of the last call.
 func (b *ClusterRingStatusApplyConfiguration) WithAvailableShards(value int32) *ClusterRingStatusApplyConfiguration {
 	b.AvailableShards = &value
-	return b
-}
-
-// WithSharder sets the Sharder field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Sharder field is set to the value of the last call.
-func (b *ClusterRingStatusApplyConfiguration) WithSharder(value string) *ClusterRingStatusApplyConfiguration {
-	b.Sharder = &value
 	return b
 }
 

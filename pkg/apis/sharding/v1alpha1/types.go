@@ -49,7 +49,8 @@ type ClusterRingSpec struct {
 	Resources []RingResource `json:"resources"`
 
 	// NamespaceSelector restricts the ring to objects in the namespaces that match. It does not apply to cluster-scoped
-	// objects. By default, all namespaces but kube-system and the sharder's own belong to the ring.
+	// objects. By default, all namespaces but kube-system and that of the installed sharder, if it serves the ring, belong
+	// to the ring.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="matchExpressions need the operator In or NotIn with values, or Exists or DoesNotExist without values"
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
@@ -181,9 +182,6 @@ type ClusterRingStatus struct {
 	// AvailableShards is the number of shards that hold their Lease, and so own a part of the objects.
 	// +optional
 	AvailableShards int32 `json:"availableShards"`
-	// Sharder is the Lease, as namespace/name, of the embedded sharder that works on the ring.
-	// +optional
-	Sharder string `json:"sharder,omitempty"`
 	// Table says which Lease has which slots. The leading sharder is its only writer.
 	// +optional
 	Table *Table `json:"table,omitempty"`

@@ -1,7 +1,9 @@
 package rings
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,19 +13,16 @@ import (
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/cli"
 )
 
-// DefaultNamespace is the namespace that the manifests install the sharder in.
-const DefaultNamespace = "clusterring-system"
-
-// Installation returns the namespace and the name of the Lease of the sharder that works in the cluster, or empty strings if
-// none has ever led. The leader writes them into a webhook configuration without webhooks.
-func Installation(ctx context.Context, c *cli.Clients) (namespace, name string, err error) {
+// SharderNamespace returns the namespace of the installed sharder: the one that its leader has written down, or, if none has
+// ever led or the caller may not see it, the one that the manifests install it in.
+func SharderNamespace(ctx context.Context, c *cli.Clients) (string, error) {
 	config, err := c.Kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "clusterring", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return "", "", nil
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return "", fmt.Errorf("find the sharder: %w", err)
 	}
-	if err != nil {
-		return "", "", err
+	namespace := ""
+	if err == nil {
+		namespace, _, _ = strings.Cut(config.Annotations[sharding.GroupName+"/installation"], "/")
 	}
-	namespace, name, _ = strings.Cut(config.Annotations[sharding.GroupName+"/installation"], "/")
-	return namespace, name, nil
+	return cmp.Or(namespace, "clusterring-system"), nil
 }

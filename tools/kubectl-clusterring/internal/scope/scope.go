@@ -5,19 +5,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/clusterring/clusterring/pkg/apis/sharding"
 	"github.com/clusterring/clusterring/pkg/apis/sharding/v1alpha1"
 	"github.com/clusterring/clusterring/pkg/sharder/resources"
 	"github.com/clusterring/clusterring/pkg/sharder/snapshot"
 	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/cli"
+	"github.com/clusterring/clusterring/tools/kubectl-clusterring/internal/rings"
 )
 
 // Scope says which objects belong to a ring.
@@ -49,11 +47,14 @@ func New(ctx context.Context, c *cli.Clients, mapper meta.RESTMapper, object *v1
 			s.Main = append(s.Main, of)
 		}
 	}
-	sharder, err := SharderOf(ctx, c, object)
-	if err != nil {
-		return nil, err
+	sharder := ""
+	if object.Spec.Sharder != v1alpha1.SharderEmbedded {
+		var err error
+		if sharder, err = rings.SharderNamespace(ctx, c); err != nil {
+			return nil, err
+		}
 	}
-	selector, err := metav1.LabelSelectorAsSelector(snapshot.NamespaceSelector(object, cmp.Or(sharder.Namespace, DefaultNamespace)))
+	selector, err := metav1.LabelSelectorAsSelector(snapshot.NamespaceSelector(object, sharder))
 	if err != nil {
 		return nil, fmt.Errorf("spec.namespaceSelector of ring %q: %w", object.Name, err)
 	}
@@ -100,33 +101,4 @@ func Resolve(mapper meta.RESTMapper, gr schema.GroupResource) (resources.Resourc
 		return resources.Resource{}, fmt.Errorf("look up %s: %w", gr, err)
 	}
 	return resources.Resource{GVR: mapping.Resource, Kind: kind.Kind, Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
-}
-
-// DefaultNamespace is where the manifests install the sharder.
-const DefaultNamespace = "clusterring-system"
-
-// Installation is the namespace and the name of a sharder's Lease.
-type Installation struct{ Namespace, Lease string }
-
-// SharderOf returns the installation that works on a ring: one in the ring's own controller, or that of the cluster.
-func SharderOf(ctx context.Context, c *cli.Clients, object *v1alpha1.ClusterRing) (Installation, error) {
-	if object.Spec.Sharder == v1alpha1.SharderEmbedded {
-		namespace, lease, _ := strings.Cut(object.Status.Sharder, "/")
-		return Installation{cmp.Or(namespace, object.Spec.Shards.Namespace), lease}, nil
-	}
-	return Sharder(ctx, c)
-}
-
-// Sharder returns the installation that works in the cluster, as its leader has written it down, or the zero value if none
-// has ever led, or the caller may not see it.
-func Sharder(ctx context.Context, c *cli.Clients) (Installation, error) {
-	config, err := c.Kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "clusterring", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
-		return Installation{}, nil
-	}
-	if err != nil {
-		return Installation{}, fmt.Errorf("find the sharder: %w", err)
-	}
-	namespace, lease, _ := strings.Cut(config.Annotations[sharding.GroupName+"/installation"], "/")
-	return Installation{namespace, lease}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -23,7 +22,7 @@ import (
 type cluster struct {
 	*cli.Clients
 	mapper meta.RESTMapper
-	// sharder is the namespace of the sharder, whose objects belong to no ring by default.
+	// sharder is the namespace of the installed sharder, whose objects belong to none of its rings by default.
 	sharder string
 }
 
@@ -36,12 +35,17 @@ func newCluster(ctx context.Context, o *cli.Options) (*cluster, error) {
 	if c.mapper, err = o.Getter.ToRESTMapper(); err != nil {
 		return nil, err
 	}
-	namespace, _, err := rings.Installation(ctx, clients)
-	if err != nil && !apierrors.IsForbidden(err) {
-		return nil, fmt.Errorf("find the sharder: %w", err)
+	c.sharder, err = rings.SharderNamespace(ctx, clients)
+	return c, err
+}
+
+// excluded returns the namespace whose objects do not belong to the ring by default, beside kube-system: that of its sharder, unless
+// that is an embedded one.
+func (c *cluster) excluded(object *v1alpha1.ClusterRing) string {
+	if object.Spec.Sharder == v1alpha1.SharderEmbedded {
+		return ""
 	}
-	c.sharder = cmp.Or(namespace, rings.DefaultNamespace)
-	return c, nil
+	return c.sharder
 }
 
 // mentions reports whether a ring names the resource.
@@ -74,7 +78,7 @@ func (c *cluster) rule(ctx context.Context, object *v1alpha1.ClusterRing) (*snap
 			r.Main = append(r.Main, main)
 		}
 	}
-	selector, err := metav1.LabelSelectorAsSelector(snapshot.NamespaceSelector(object, c.sharder))
+	selector, err := metav1.LabelSelectorAsSelector(snapshot.NamespaceSelector(object, c.excluded(object)))
 	if err != nil {
 		selector = labels.Nothing() // The API server checks it.
 	}
