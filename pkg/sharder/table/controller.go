@@ -165,8 +165,8 @@ func (c *Controller) sync(ctx context.Context, name string) (time.Duration, erro
 	found := slices.Collect(maps.Values(c.found[r.Object.UID]))
 	c.mu.Unlock()
 	found = append(found, shardsCondition(r, v), leasesCondition(r, v), slotsCondition(v, &s.progress, time.Now()))
-	if err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil {
-		return 0, err
+	if wait, err := c.write(ctx, r, s, object, table, next, changed, v, found); err != nil || wait > 0 {
+		return wait, err
 	}
 	return s.progress.wake(time.Now(), wake), nil
 }

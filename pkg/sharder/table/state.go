@@ -30,6 +30,7 @@ type state struct {
 	lost bool
 	// founded is when this leader last founded a table because somebody else had written it.
 	founded time.Time
+	told    time.Time // when the status was last written
 	// joined is when this leader first saw a shard as a member, zero for those that had slots when its term began.
 	joined   map[string]time.Time
 	progress progress

@@ -58,9 +58,12 @@ func TestJoinLeaveCrash(t *testing.T) {
 		w.shares(4*time.Second, map[string]int{"a": 512, "c": 512})
 		a.crash()
 		w.shares(shardDuration*4/3+time.Second, map[string]int{"c": 1024})
-		if s := w.object().Status; s.Shards != 1 || s.AvailableShards != 1 {
-			t.Errorf("status says %d shards and %d available, want 1 and 1", s.Shards, s.AvailableShards)
-		}
+		w.eventually(tolerance, func() error {
+			if s := w.object().Status; s.Shards != 1 || s.AvailableShards != 1 {
+				return fmt.Errorf("status says %d shards and %d available, want 1 and 1", s.Shards, s.AvailableShards)
+			}
+			return nil
+		})
 		// Nobody is left: the slots stay where they are, for whoever comes under that name.
 		uid := c.lease.UID
 		c.leave()

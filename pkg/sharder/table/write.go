@@ -23,33 +23,42 @@ import (
 // fieldManager owns what the controller writes.
 const fieldManager = "clusterring-sharder"
 
-// write brings the ring's status up to date: the table if it changed, and the conditions. It is one PUT, or none.
-func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, object *v1alpha1.ClusterRing, before, next ring.Table, changed bool, v view, found []metav1.Condition) error {
+// tellInterval is the least time between two writes of a status without a new table. Two leaders can see different things for a
+// moment, and each would answer every write of the other at once.
+const tellInterval = 100 * time.Millisecond
+
+// write brings the ring's status up to date: the table if it changed, and the conditions. It is one PUT, or none. A positive
+// duration asks for another attempt.
+func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, object *v1alpha1.ClusterRing, before, next ring.Table, changed bool, v view, found []metav1.Condition) (time.Duration, error) {
 	now := time.Now()
 	status, news := desired(object.Status, r, v, found)
 	if changed {
 		status.Table = wire.WriteTable(next)
 	}
 	if !equality.Semantic.DeepEqual(object.Status, status) {
+		if wait := time.Until(s.told.Add(tellInterval)); !changed && wait > 0 {
+			return wait, nil
+		}
+		s.told = now
 		update := object.DeepCopy()
 		update.Status = status
 		requestCtx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		written, err := c.cfg.Client.ShardingV1alpha1().ClusterRings().UpdateStatus(requestCtx, update, metav1.UpdateOptions{FieldManager: fieldManager})
 		if apierrors.IsNotFound(err) {
-			return nil
+			return 0, nil
 		}
 		if changed {
 			c.cfg.Metrics.write(object.Name, err)
 		}
 		if err != nil {
 			s.unanswered(status.Table)
-			return fmt.Errorf("write status of ring %q: %w", object.Name, err)
+			return 0, fmt.Errorf("write status of ring %q: %w", object.Name, err)
 		}
 		if changed && !same(written.Status.Table, status.Table) {
 			// A CustomResourceDefinition of another version, for example, drops fields.
 			s.wrote(written)
-			return fmt.Errorf("write status of ring %q: the API server has not stored the table as it was sent", object.Name)
+			return 0, fmt.Errorf("write status of ring %q: the API server has not stored the table as it was sent", object.Name)
 		}
 		s.wrote(written)
 		for _, condition := range news {
@@ -68,7 +77,7 @@ func (c *Controller) write(ctx context.Context, r *snapshot.Ring, s *state, obje
 		}
 	}
 	c.cfg.Metrics.observe(object.Name, v.next, &s.progress, now, status.Conditions)
-	return nil
+	return 0, nil
 }
 
 // desired returns the status that a ring should have, given the one that it has, and the conditions that tell something
