@@ -14,6 +14,7 @@
 //
 // # Clocks
 //
-// Times are nanoseconds of the wall clock. Records of different machines are only as comparable as their clocks agree. A process that is paused (SIGSTOP) in the middle of its work counts as working until it is woken up and
-// notices, although it does nothing until then.
+// Times are nanoseconds of the wall clock. Records of different machines are only as comparable as their clocks agree. A process
+// that is paused (SIGSTOP) in the middle of its work counts as working until it is woken up and notices, although it does nothing
+// until then.
 package record

@@ -35,7 +35,11 @@ objects, and none of them is kept.`,
 			if err != nil {
 				return err
 			}
-			s, err := scope.New(ctx, clients, mapper, ring.Object)
+			namespaces, err := scope.ListNamespaces(ctx, clients)
+			if err != nil {
+				return err
+			}
+			s, err := scope.New(ctx, clients, mapper, ring.Object, namespaces)
 			if err != nil {
 				return err
 			}

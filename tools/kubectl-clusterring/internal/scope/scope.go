@@ -25,8 +25,9 @@ type Scope struct {
 	Unserved []schema.GroupResource
 }
 
-// New returns the scope of a ring.
-func New(ctx context.Context, c *cli.Clients, mapper meta.RESTMapper, object *v1alpha1.ClusterRing) (*Scope, error) {
+// New returns the scope of a ring. namespaceLabels returns the labels of a namespace, and whether they are known.
+func New(ctx context.Context, c *cli.Clients, mapper meta.RESTMapper, object *v1alpha1.ClusterRing,
+	namespaceLabels func(namespace string) (map[string]string, bool)) (*Scope, error) {
 	s := &Scope{Rule: snapshot.Rule{PartitionBy: cmp.Or(object.Spec.PartitionBy, v1alpha1.PartitionByObject)}}
 	for _, m := range object.Spec.Resources {
 		main, served, err := s.resolve(mapper, m.Schema())
@@ -58,19 +59,27 @@ func New(ctx context.Context, c *cli.Clients, mapper meta.RESTMapper, object *v1
 	if err != nil {
 		return nil, fmt.Errorf("spec.namespaceSelector of ring %q: %w", object.Name, err)
 	}
-	inside := map[string]bool{}
-	namespaces, err := c.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	s.Inside = func(namespace string) (inside, known bool) {
+		of, known := namespaceLabels(namespace)
+		return known && selector.Matches(labels.Set(of)), known
+	}
+	return s, nil
+}
+
+// ListNamespaces returns what New asks, from one list of all namespaces.
+func ListNamespaces(ctx context.Context, c *cli.Clients) (func(namespace string) (map[string]string, bool), error) {
+	list, err := c.Kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list namespaces: %w", err)
 	}
-	for _, ns := range namespaces.Items {
-		inside[ns.Name] = selector.Matches(labels.Set(ns.Labels))
+	of := map[string]map[string]string{}
+	for _, ns := range list.Items {
+		of[ns.Name] = ns.Labels
 	}
-	s.Inside = func(namespace string) (in, known bool) {
-		in, known = inside[namespace]
-		return in, known
-	}
-	return s, nil
+	return func(namespace string) (map[string]string, bool) {
+		l, ok := of[namespace]
+		return l, ok
+	}, nil
 }
 
 // Resources returns the resources of the ring, main ones first.

@@ -74,7 +74,7 @@ func (c *cluster) slot(ctx context.Context, rule *snapshot.Rule, a *Answer, obje
 			continue
 		case snapshot.Outside:
 			a.problem("Its root is in the namespace %s, which is not one of the ring's: see spec.namespaceSelector of the ring. Without one, all namespaces belong to it "+
-				"but kube-system and, if the installed sharder serves it, %s.", object.GetNamespace(), c.sharder)
+				"but kube-system and that of the installed sharder, if it serves the ring.", object.GetNamespace())
 		case snapshot.Unknown:
 			a.problem("The namespace %s could not be read, so it is not known whether it is one of the ring's: the plugin needs the right to get namespaces.", object.GetNamespace())
 		case snapshot.Invalid:

@@ -48,7 +48,7 @@ label on the object only lets the shard see it. If several rings have the resour
 }
 
 func ask(ctx context.Context, o *cli.Options, args []string) (Report, error) {
-	c, err := newCluster(ctx, o)
+	c, err := newCluster(o)
 	if err != nil {
 		return Report{}, err
 	}
